@@ -1,0 +1,148 @@
+//! The one public error of the crate.
+//!
+//! Rules:
+//! 1. `code` and the façade's prefix are API; the rest of the message is prose and may change.
+//! 2. A message says what was wrong, what was left untouched when that is not obvious, and what to do.
+//! 3. Steps are wrapped as "verb object", the cause goes into `source` and is not repeated in the message.
+//! 4. A code tells the caller what to *do*. Two failures with the same remedy share a code;
+//!    every code has a row in `docs/errors.md` (a test compares the two lists).
+//! 5. No secret and no content of the database appears in a message.
+
+use std::fmt;
+
+type Source = Box<dyn std::error::Error + Send + Sync>;
+
+/// Result with the crate's error.
+pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $variant:ident => $text:literal,)*) => {
+        /// Stable, upper-case names of everything that can go wrong (`err.code` in JavaScript).
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(crate) enum Code { $($(#[$doc])* $variant,)* }
+        impl Code {
+            /// Every code, for the test that compares them with `docs/errors.md`.
+            #[cfg(test)]
+            pub(crate) const ALL: &'static [Code] = &[$(Code::$variant,)*];
+            /// The text that JavaScript sees.
+            pub(crate) const fn as_str(self) -> &'static str {
+                match self { $(Code::$variant => $text,)* }
+            }
+        }
+    };
+}
+
+codes! {
+    /// An argument or option that the façade let through but the engine cannot use.
+    InvalidArgument => "INVALID_ARGUMENT",
+    /// The database file does not exist.
+    DatabaseNotFound => "DATABASE_NOT_FOUND",
+    /// The database path is a directory or another thing that is not a regular file.
+    DatabaseNotAFile => "DATABASE_NOT_A_FILE",
+    /// The file is not an SQLite database.
+    DatabaseInvalid => "DATABASE_INVALID",
+    /// The file looks encrypted.
+    DatabaseEncrypted => "DATABASE_ENCRYPTED",
+    /// SQLite found the database damaged.
+    DatabaseCorrupt => "DATABASE_CORRUPT",
+    /// SQLite's locks could not be had in time.
+    DatabaseBusy => "DATABASE_BUSY",
+    /// A connection in `locking_mode=EXCLUSIVE` keeps everybody out.
+    DatabaseExclusive => "DATABASE_EXCLUSIVE",
+    /// The database file was replaced while we worked on it.
+    DatabaseMoved => "DATABASE_MOVED",
+    /// The database cannot be read without writing beside it, and that is not permitted.
+    DatabaseReadonly => "DATABASE_READONLY",
+    /// Writers are too busy for a consistent read within `maxWriterStallMs`.
+    WritersTooBusy => "WRITERS_TOO_BUSY",
+    /// The captured database failed SQLite's own check.
+    CheckFailed => "CHECK_FAILED",
+    /// A snapshot of that name exists.
+    SnapshotExists => "SNAPSHOT_EXISTS",
+    /// No snapshot of that name.
+    SnapshotNotFound => "SNAPSHOT_NOT_FOUND",
+    /// The name is empty, too long or holds a NUL.
+    SnapshotNameInvalid => "SNAPSHOT_NAME_INVALID",
+    /// A manifest or pack is missing, truncated or altered.
+    SnapshotDamaged => "SNAPSHOT_DAMAGED",
+    /// Another operation holds the repository.
+    RepositoryBusy => "REPOSITORY_BUSY",
+    /// The repository cannot be written (permissions, read-only file system).
+    RepositoryUnwritable => "REPOSITORY_UNWRITABLE",
+    /// No space left for the repository or the scratch files.
+    RepositoryFull => "REPOSITORY_FULL",
+    /// Written by a newer version of this package.
+    RepositoryNewer => "REPOSITORY_NEWER",
+    /// Reading or writing the repository failed in another way.
+    RepositoryIo => "REPOSITORY_IO",
+    /// There is no restore to undo.
+    UndoUnavailable => "UNDO_UNAVAILABLE",
+    /// Somebody committed after the restore, so undoing it would lose their writes.
+    UndoConflict => "UNDO_CONFLICT",
+    /// `postRestoreCommand` failed; the restore was undone.
+    PostRestoreFailed => "POST_RESTORE_FAILED",
+    /// The file to export to exists.
+    ExportTargetExists => "EXPORT_TARGET_EXISTS",
+    /// The file to export to cannot be written.
+    ExportTargetUnwritable => "EXPORT_TARGET_UNWRITABLE",
+    /// The application is gone; the operation was given up before its point of no return.
+    Aborted => "ABORTED",
+    /// A bug in this package.
+    Internal => "INTERNAL",
+}
+
+/// What went wrong, for the caller (`code`), for the reader (`message`) and for the curious (`source`).
+#[derive(Debug)]
+pub(crate) struct Error {
+    pub(crate) code: Code,
+    message: String,
+    source: Option<Source>,
+}
+
+impl Error {
+    pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+            source: None,
+        }
+    }
+
+    /// Adds the inner error.
+    #[must_use]
+    pub(crate) fn because(mut self, source: impl Into<Source>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// The messages of the inner errors, outermost first.
+    pub(crate) fn causes(&self) -> Vec<String> {
+        let mut causes = Vec::new();
+        let mut next = std::error::Error::source(self);
+        while let Some(cause) = next {
+            causes.push(cause.to_string());
+            next = cause.source();
+        }
+        causes
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}
+
+/// Shorthand for `return Err(Error::new(...))` with a formatted message.
+macro_rules! fail {
+    ($code:ident, $($message:tt)*) => {
+        return Err($crate::error::Error::new($crate::error::Code::$code, format!($($message)*)))
+    };
+}
+pub(crate) use fail;

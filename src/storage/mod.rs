@@ -1,0 +1,51 @@
+//! Where objects live: one small trait, and its stores.
+//!
+//! The trait's comments are the specification; `conformance` runs over every store.
+
+mod local;
+
+use std::io::Write;
+
+pub(crate) use local::LocalStore;
+
+use crate::error::Result;
+
+/// An object in a listing.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Object {
+    /// Path below the store's root, segments separated by `/`.
+    pub(crate) key: String,
+    /// Bytes.
+    pub(crate) size: u64,
+}
+
+/// A flat set of immutable objects.
+pub(crate) trait Store: Send + Sync {
+    /// Starts an object. Nothing is visible before [`Staged::publish`]; dropping discards it.
+    fn stage(&self) -> Result<Box<dyn Staged>>;
+    /// Opens an object; `SNAPSHOT_DAMAGED` when it is missing.
+    fn open(&self, key: &str) -> Result<Box<dyn Reader>>;
+    /// Size of an object, `None` when there is none.
+    fn size(&self, key: &str) -> Result<Option<u64>>;
+    /// Every object whose key starts with `prefix`, in key order, complete ones only.
+    fn list(&self, prefix: &str) -> Result<Vec<Object>>;
+    /// Removes an object; a missing one is no error.
+    fn remove(&self, key: &str) -> Result<()>;
+    /// How a person or the application names the object (absolute path, later the S3 key).
+    fn locate(&self, key: &str) -> String;
+}
+
+/// An object being written.
+pub(crate) trait Staged: Write + Send {
+    /// Makes the bytes durable and the object visible under `key`, all at once, without
+    /// replacing an object that exists (`SNAPSHOT_EXISTS`).
+    fn publish(self: Box<Self>, key: &str) -> Result<()>;
+}
+
+/// An object being read, from any offset, by several threads.
+pub(crate) trait Reader: Send + Sync {
+    /// Bytes.
+    fn size(&self) -> u64;
+    /// Fills `buffer` from `offset`; `SNAPSHOT_DAMAGED` when the object ends before.
+    fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> Result<()>;
+}
