@@ -61,12 +61,17 @@ pub(crate) fn claim(repository: &Repository, database: &Path, heads: &[Head]) ->
         Lineage::Known(id) => id,
         Lineage::Unknown { .. } => Uuid::new_v4(),
     };
+    set(repository, database, id)?;
+    Ok(id)
+}
+
+/// Remembers to which lineage a database belongs from now on.
+pub(crate) fn set(repository: &Repository, database: &Path, id: Uuid) -> Result<()> {
     let mut known: Lineages = repository.read_json(FILE)?.unwrap_or_default();
-    if known.0.get(database) != Some(&id) {
-        known.0.insert(database.to_path_buf(), id);
+    if known.0.insert(database.to_path_buf(), id) != Some(id) {
         repository.replace_json(FILE, &known)?;
     }
-    Ok(id)
+    Ok(())
 }
 
 /// The database's file name, the part of its path that means something on another host.

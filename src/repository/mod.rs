@@ -20,6 +20,7 @@ pub(crate) mod manifest;
 pub(crate) mod pack;
 pub(crate) mod pack_reader;
 pub(crate) mod pack_writer;
+pub(crate) mod packed_pages;
 pub(crate) mod page_table;
 pub(crate) mod restores;
 pub(crate) mod snapshot;
