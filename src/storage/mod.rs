@@ -2,7 +2,7 @@
 //!
 //! The trait's comments are the specification; `conformance` runs over every store.
 
-mod local;
+pub(crate) mod local;
 
 use std::io::Write;
 
