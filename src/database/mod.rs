@@ -2,7 +2,7 @@
 
 pub(crate) mod catalog;
 mod catalog_dates;
-mod catalog_mirror;
+pub(crate) mod catalog_mirror;
 pub(crate) mod check;
 pub(crate) mod connect;
 pub(crate) mod content;
@@ -10,8 +10,13 @@ pub(crate) mod header;
 pub(crate) mod holders;
 pub(crate) mod image;
 pub(crate) mod offline;
-pub(crate) mod plain;
+pub(crate) mod plain_snapshots;
+pub(crate) mod raw_files;
 pub(crate) mod rows;
 pub(crate) mod source;
 pub(crate) mod target;
 pub(crate) mod watch;
+mod write_lock;
+
+#[cfg(test)]
+mod testing;

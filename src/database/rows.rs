@@ -7,7 +7,8 @@ use jiff::Timestamp;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
-use super::catalog::{self, CatalogState, MISSING_TABLE_HINT};
+use super::catalog::{self, CatalogState};
+use super::catalog_mirror;
 use super::connect::{database_error, open_for_reading, wait_while_busy};
 use crate::config::CatalogSize;
 use crate::error::Result;
@@ -25,23 +26,15 @@ impl Rows {
     pub(crate) fn open(path: &Path, deadline: Instant) -> Result<Self> {
         let conn = open_for_writing(path)?;
         let state = wait_while_busy(path, deadline, || catalog::state(&conn))?;
-        let usable = match state {
-            CatalogState::Present => true,
-            CatalogState::Missing => {
-                tracing::warn!("{MISSING_TABLE_HINT}");
-                false
-            }
-            CatalogState::Unusable(column) => {
-                tracing::warn!(column = %column, "the Snapshot table lacks a column and is left alone; the repository is complete without it");
-                false
-            }
-        };
-        Ok(Self { conn: usable.then_some(conn), path: path.to_path_buf(), deadline })
+        if let Some(warning) = state.warning() {
+            tracing::warn!("{warning}");
+        }
+        Ok(Self { conn: (state == CatalogState::Present).then_some(conn), path: path.to_path_buf(), deadline })
     }
 
     /// See [`catalog::upsert`].
     pub(crate) fn upsert(&self, records: &[Record], size: CatalogSize) -> Result<()> {
-        let written = self.change(|conn| catalog::upsert(conn, records, size))?;
+        let written = self.change(|conn| catalog_mirror::upsert(conn, records, size))?;
         warn_clamped(written.is_some_and(|written| written.clamped));
         Ok(())
     }
@@ -49,7 +42,7 @@ impl Rows {
     /// See [`catalog::reconcile`].
     pub(crate) fn reconcile(&self, records: &[Record], size: CatalogSize) -> Result<()> {
         let is_plain = |record: &Record| Path::new(&record.s3_key).is_file();
-        let written = self.change(|conn| catalog::reconcile(conn, records, is_plain, size))?;
+        let written = self.change(|conn| catalog_mirror::reconcile(conn, records, is_plain, size))?;
         warn_clamped(written.is_some_and(|written| written.clamped));
         Ok(())
     }

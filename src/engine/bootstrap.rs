@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use super::find::{Found, plain_snapshots};
+use super::find::{Found, all_plain};
 use super::restore::restore_found;
 use super::target::Target;
 use super::Context;
@@ -84,7 +84,7 @@ enum Candidates {
 }
 
 fn candidates(context: &Context, database: &Path, heads: &[Head]) -> Result<Candidates> {
-    let plain = plain_snapshots(context)?.into_iter().filter(|plain| plain.record.status != Status::Failed);
+    let plain = all_plain(context)?.into_iter().filter(|plain| plain.record.status != Status::Failed);
     let mut all: Vec<(jiff::Timestamp, Found)> = plain.map(|plain| (plain.record.created_at, Found::Plain(plain))).collect();
     match lineage::find(&context.repository, database, heads)? {
         Lineage::Known(id) => {

@@ -1,7 +1,7 @@
 //! From a name to a snapshot.
 
 use super::{Context, catalog};
-use crate::database::plain::{self, PlainSnapshot};
+use crate::database::plain_snapshots::{self, PlainSnapshot};
 use crate::error::{Error, Result, fail};
 use crate::repository::manifest::{self, Head};
 
@@ -17,7 +17,7 @@ pub(crate) fn find(context: &Context, name: &str) -> Result<Found> {
     if let Some(head) = context.repository.heads()?.into_iter().rev().find(|head| head.name == name) {
         return Ok(Found::Packed(Box::new(head)));
     }
-    if let Some(plain) = plain_snapshots(context)?.into_iter().find(|plain| plain.record.name == name) {
+    if let Some(plain) = all_plain(context)?.into_iter().find(|plain| plain.record.name == name) {
         return Ok(Found::Plain(plain));
     }
     if let Some(damage) = damage_of(context, name) {
@@ -35,9 +35,9 @@ fn damage_of(context: &Context, name: &str) -> Option<Error> {
 }
 
 /// The old plain snapshots of the configured folder.
-pub(crate) fn plain_snapshots(context: &Context) -> Result<Vec<PlainSnapshot>> {
+pub(crate) fn all_plain(context: &Context) -> Result<Vec<PlainSnapshot>> {
     let database = context.database().ok();
-    let mut all = plain::list(context.repository.root(), &catalog::rows(context))?;
+    let mut all = plain_snapshots::list(context.repository.root(), &catalog::rows(context))?;
     // The folder may be the database's own.
     all.retain(|plain| database.as_deref() != Some(plain.path.as_path()));
     Ok(all)

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::find::{Found, find, plain_snapshots};
+use super::find::{Found, all_plain, find};
 use super::{Context, catalog};
 use crate::error::Result;
 use crate::record::Record;
@@ -17,7 +17,7 @@ pub(crate) fn list(context: &Context) -> Result<Vec<Value>> {
     for head in context.repository.heads()? {
         all.push((head.created_at, packed(context, &head, &restores)));
     }
-    for plain in plain_snapshots(context)? {
+    for plain in all_plain(context)? {
         all.push((plain.record.created_at, plain_info(&plain.record)));
     }
     all.sort_by_key(|(created_at, _)| std::cmp::Reverse(*created_at));

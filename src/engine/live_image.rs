@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::database::image::Image;
-use crate::database::connect::open_plain;
+use crate::database::raw_files::open_plain;
 use crate::error::{Result, fail};
 use crate::repository::hash::{ImageHasher, page_hash};
 use crate::repository::packed_pages::PackedPages;

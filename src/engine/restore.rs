@@ -12,7 +12,7 @@ use super::find::{Found, find};
 use super::restore_in_place::{self, InPlace};
 use super::target::{Target, check_restorable};
 use super::{Context, catalog, create, export, post_restore, safety};
-use crate::database::connect::file_error;
+use crate::database::raw_files::file_error;
 use crate::database::{check, image, offline, rows};
 use crate::error::{Error, Result, fail};
 use crate::failpoint;

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::recorder::{Changed, Recorder};
 use super::{Context, create, names};
 use crate::config::Check;
-use crate::database::offline;
+use crate::database::raw_files;
 use crate::database::source::{Batch, BATCH_BYTES};
 use crate::database::target::RestoreTransaction;
 use crate::error::{Code, Result};
@@ -51,7 +51,7 @@ const fn is_fatal(code: Code) -> bool {
 /// resort. No connection may be open.
 pub(crate) fn copy_raw(context: &Context, database: &Path, at: Timestamp) -> Result<()> {
     let folder = context.repository.path(&format!("local/kept/{at:.3}").replace(':', "-"));
-    let copied = offline::copy_set(database, &folder, context.repository.root())?;
+    let copied = raw_files::copy_set(database, &folder, context.repository.root())?;
     tracing::warn!(folder = %folder.display(), files = copied as u64, "the files of the damaged database were copied");
     Ok(())
 }

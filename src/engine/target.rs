@@ -151,7 +151,7 @@ fn open_plain_file(context: &Context, path: &Path, checksum: &str) -> Result<Tar
     let header = if size == 0 { None } else {
         file.read_exact(&mut start).ok().and_then(|()| Header::parse(&start))
     };
-    let page_size = header.map_or(4096, |header| header.page_size);
+    let page_size = header.as_ref().map_or(4096, |header| header.page_size);
     if size % u64::from(page_size) != 0 || (size > 0 && header.is_none()) {
         fail!(SnapshotDamaged, "{} is not a whole SQLite database", path.display());
     }
