@@ -1,0 +1,13 @@
+'use strict';
+
+const VARIABLES = ['DATABASE_URL', 'SNAPSHOT_DIR', 'S3_BUCKET', 'SNAPSHOT_S3_DISABLE', 'S3_DISABLE'];
+const PREFIX = 'SNAPSHOT_WRITER_';
+
+/** Removes what the surrounding shell may have set, so that a test sees only what it sets itself. */
+function clearEnvironment() {
+  for (const name of Object.keys(process.env)) {
+    if (VARIABLES.includes(name) || name.startsWith(PREFIX)) delete process.env[name];
+  }
+}
+
+module.exports = { clearEnvironment };

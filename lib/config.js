@@ -1,0 +1,184 @@
+'use strict';
+
+// From options and environment to the configuration of one job.
+//
+// Nothing here opens the database: closing any descriptor of it would drop the locks that
+// the application's own SQLite holds. Looking at names (`stat`, `readlink`) is harmless.
+
+const fs = require('node:fs');
+const path = require('node:path');
+const { SnapshotError } = require('./errors.js');
+
+const DEFAULTS = {
+  lockTimeoutMs: 60_000,
+  commitTimeoutMs: 3_000,
+  maxWriterStallMs: 4_000,
+  check: 'quick',
+  catalogSize: 'clamped',
+  coreTables: ['Reality', 'RecursionPath', 'ConsciousnessField'],
+  postRestoreTimeoutMs: 300_000,
+};
+
+/**
+ * The `config` of a job, in the worker's words.
+ * `needs` says what the operation cannot do without: 'database', 'repository' or 'nothing'.
+ */
+function resolveConfig(options, needs, notice = () => {}) {
+  const value = (name) => options[name] ?? DEFAULTS[name];
+  const databasePath = findDatabase(options, needs === 'database', notice);
+  const snapshotDir = findSnapshotDir(options, databasePath);
+  if (snapshotDir === null && needs !== 'nothing') {
+    throw missingUrl();
+  }
+  return {
+    databasePath,
+    // An operation that needs no repository does not look at it.
+    snapshotDir: snapshotDir ?? process.cwd(),
+    lockTimeoutMs: value('lockTimeoutMs'),
+    commitTimeoutMs: value('commitTimeoutMs'),
+    maxWriterStallMs: value('maxWriterStallMs'),
+    check: value('check'),
+    catalogSize: value('catalogSize'),
+    coreTables: value('coreTables'),
+    postRestore: postRestore(options.postRestoreCommand, value('postRestoreTimeoutMs')),
+  };
+}
+
+/** Where the repository is, or null when neither an option, nor the environment, nor a database says. */
+function currentSnapshotDir(options) {
+  try {
+    return findSnapshotDir(
+      options,
+      findDatabase(options, false, () => {}),
+    );
+  } catch {
+    return null;
+  }
+}
+
+/** The bucket that is configured, or null when S3 is off. */
+function currentBucket(options) {
+  const disabled = [process.env.SNAPSHOT_S3_DISABLE, process.env.S3_DISABLE].some(
+    (flag) => flag?.toLowerCase() === 'true',
+  );
+  const switchedOff = options.s3 === false || options.s3 === null;
+  return switchedOff || disabled ? null : process.env.S3_BUCKET || null;
+}
+
+function postRestore(command, timeoutMs) {
+  return command == null ? null : { command, timeoutMs, cwd: process.cwd() };
+}
+
+function findSnapshotDir(options, databasePath) {
+  const given = options.snapshotDir ?? (process.env.SNAPSHOT_DIR || undefined);
+  if (given !== undefined) {
+    return path.resolve(given);
+  }
+  return databasePath === null ? null : path.join(path.dirname(databasePath), 'backups');
+}
+
+function findDatabase(options, required, notice) {
+  const url = (options.databaseUrl ?? process.env.DATABASE_URL ?? '').trim();
+  if (url === '') {
+    if (required) throw missingUrl();
+    return null;
+  }
+  return canonical(chooseFile(pathOfUrl(url), notice));
+}
+
+function missingUrl() {
+  return new SnapshotError(
+    'DATABASE_URL_MISSING',
+    'DATABASE_URL is not set; set it to the SQLite file (file:./prisma/dev.db) or pass the option databaseUrl',
+  );
+}
+
+/** The file path inside a URL. No message repeats the URL: that of a server may hold a password. */
+function pathOfUrl(url) {
+  // Two letters at least: `C:\data.db` is a path.
+  const scheme = /^([a-z][a-z0-9+.-]+):/i.exec(url)?.[1].toLowerCase();
+  if (scheme !== undefined && scheme !== 'file' && scheme !== 'sqlite') {
+    throw unsupported(`the scheme "${scheme}" is not supported; only SQLite files (file: or sqlite:) are`);
+  }
+  const [location, query = ''] = splitOnce(scheme === undefined ? url : url.slice(scheme.length + 1), '?');
+  if (location === ':memory:' || /(^|&)mode=memory(&|$)/.test(query)) {
+    throw unsupported('an in-memory database cannot be reached from another process');
+  }
+  const file = scheme === undefined ? location : withoutAuthority(location);
+  if (file === '' || file.includes('\0')) {
+    throw unsupported('it names no file');
+  }
+  return file;
+}
+
+/** `//localhost/a` and `///a` are `/a`; any other host is somebody else's file. */
+function withoutAuthority(location) {
+  if (!location.startsWith('//')) {
+    return location;
+  }
+  const [host, rest] = splitOnce(location.slice(2), '/');
+  if (rest === undefined || (host !== '' && host.toLowerCase() !== 'localhost')) {
+    throw unsupported(
+      'a file URL with a host is not supported; write file:/absolute/path or file:./relative/path',
+    );
+  }
+  return `/${rest}`;
+}
+
+function unsupported(why) {
+  return new SnapshotError('DATABASE_URL_UNSUPPORTED', `DATABASE_URL cannot be used: ${why}`);
+}
+
+/**
+ * Prisma's versions disagree about the folder that a relative path starts from; the application
+ * means its working directory. Only where that has no such file, the one below `prisma/` counts.
+ */
+function chooseFile(file, notice) {
+  if (path.isAbsolute(file)) {
+    return existingSpelling(file);
+  }
+  const here = existingSpelling(path.resolve(file));
+  const below = existingSpelling(path.resolve('prisma', file));
+  if (!fs.existsSync(below)) {
+    return here;
+  }
+  if (fs.existsSync(here)) {
+    notice('warn', `DATABASE_URL fits two files; using ${here}, not ${below}`);
+    return here;
+  }
+  notice('info', `DATABASE_URL is relative and ${here} does not exist; using ${below}`);
+  return below;
+}
+
+/** Prisma takes a path as it is written, libSQL decodes `%20`: the spelling that exists is meant. */
+function existingSpelling(file) {
+  if (!file.includes('%') || fs.existsSync(file)) {
+    return file;
+  }
+  try {
+    const decoded = decodeURIComponent(file);
+    return fs.existsSync(decoded) ? decoded : file;
+  } catch {
+    return file;
+  }
+}
+
+/** Without symbolic links, as far as the path exists: two names of one database are one database. */
+function canonical(file) {
+  try {
+    return fs.realpathSync(file);
+  } catch (error) {
+    const parent = path.dirname(file);
+    if (error.code !== 'ENOENT' || parent === file) {
+      return file;
+    }
+    return path.join(canonical(parent), path.basename(file));
+  }
+}
+
+function splitOnce(text, separator) {
+  const at = text.indexOf(separator);
+  return at < 0 ? [text] : [text.slice(0, at), text.slice(at + separator.length)];
+}
+
+module.exports = { resolveConfig, currentSnapshotDir, currentBucket, DEFAULTS };

@@ -1,0 +1,15 @@
+'use strict';
+
+const DATES = ['createdAt', 'updatedAt', 'lastRestoredAt'];
+
+/** A copy of `object` whose ISO text at `name` is a Date; null and absent stay as they are. */
+function withDate(object, name) {
+  return typeof object[name] === 'string' ? { ...object, [name]: new Date(object[name]) } : object;
+}
+
+/** A record of the worker as the API hands it out. */
+function withDates(record) {
+  return DATES.reduce(withDate, record);
+}
+
+module.exports = { withDate, withDates };
