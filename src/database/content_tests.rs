@@ -1,3 +1,5 @@
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
 use super::*;
 
 const CORE: [&str; 3] = ["Reality", "RecursionPath", "ConsciousnessField"];

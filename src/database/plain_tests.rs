@@ -1,3 +1,5 @@
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
 use super::*;
 
 fn row(s3_key: &str, created_at: i64) -> Record {
