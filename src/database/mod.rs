@@ -3,8 +3,8 @@
 // The use cases that call these are written beside them, on another branch.
 #![allow(dead_code, reason = "called by the engine")]
 
-mod catalog;
+pub(crate) mod catalog;
 mod catalog_dates;
-mod catalog_mirror;
-mod content;
-mod plain;
+pub(crate) mod catalog_mirror;
+pub(crate) mod content;
+pub(crate) mod plain;
