@@ -258,3 +258,6 @@ fn restore_status(text: &str) -> Option<RestoreStatus> {
         .find(|status| status.as_str() == text)
 }
 
+#[cfg(test)]
+#[path = "catalog_tests.rs"]
+pub(super) mod tests;

@@ -200,3 +200,6 @@ fn from_iso(text: &[u8]) -> Option<Timestamp> {
     Timestamp::from_millisecond(time.as_millisecond()).ok()
 }
 
+#[cfg(test)]
+#[path = "catalog_dates_tests.rs"]
+mod tests;

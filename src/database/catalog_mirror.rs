@@ -294,3 +294,6 @@ impl Writer<'_> {
     }
 }
 
+#[cfg(test)]
+#[path = "catalog_mirror_tests.rs"]
+mod tests;

@@ -245,3 +245,6 @@ impl Drop for Switches<'_> {
     }
 }
 
+#[cfg(test)]
+#[path = "content_tests.rs"]
+mod tests;

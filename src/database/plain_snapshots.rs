@@ -146,3 +146,6 @@ fn time_in_name(text: &str) -> Option<Timestamp> {
     Offset::UTC.to_timestamp(time).ok()
 }
 
+#[cfg(test)]
+#[path = "plain_snapshots_tests.rs"]
+mod tests;

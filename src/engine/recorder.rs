@@ -161,7 +161,8 @@ impl Recorder {
     /// Stores the pages that the last pass set aside.
     pub(crate) fn store_spooled(&mut self) -> Result<()> {
         use std::io::Seek;
-        let (Some(mut spool), Some(before)) = (self.spool.take(), self.table.take()) else { return Ok(()) };
+        let Some(mut spool) = self.spool.take() else { return Ok(()) };
+        let Some(before) = self.table.take() else { return Ok(()) };
         spool.rewind().map_err(scratch_error)?;
         let mut spool = BufReader::with_capacity(1 << 20, spool);
         let mut table = PageTableWriter::new(&self.scratch)?;
