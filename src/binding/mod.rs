@@ -9,7 +9,6 @@ use napi_derive::napi;
 /// Returns the exit code for the process.
 #[napi]
 #[must_use]
-#[expect(unreachable_pub, reason = "napi exports public functions only")]
 pub fn run_worker() -> i32 {
     std::panic::catch_unwind(crate::worker::run).unwrap_or(101)
 }

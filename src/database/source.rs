@@ -139,7 +139,7 @@ impl PageSource {
         let mut held = Duration::ZERO;
         let mut next = 1;
         loop {
-            if journal.exists() {
+            if is_fresh(&journal) {
                 self.last_activity = Some(Instant::now());
             }
             let mark = self.begin()?;
@@ -251,6 +251,13 @@ fn read_mark(conn: &Connection) -> rusqlite::Result<Mark> {
                 wal: page.get(18..20) != Some(&[1, 1]),
             })
         })
+}
+
+/// Whether a writer is or was at work just now. Journals that stay (`journal_mode` persist or
+/// truncate) are written to, so existence alone says nothing.
+fn is_fresh(journal: &Path) -> bool {
+    let modified = journal.metadata().and_then(|metadata| metadata.modified());
+    modified.is_ok_and(|at| at.elapsed().map_or(true, |age| age < ACTIVE_FOR))
 }
 
 /// The rollback journal beside a database; looked at, never opened.

@@ -107,8 +107,13 @@ impl Recorder {
             let compared = hasher
                 .join()
                 .unwrap_or_else(|_| Err(Error::new(Code::Internal, "the hashing thread died")));
-            let checksum = image.map(|thread| thread.join().unwrap_or_default());
+            let checksum = image.map(|thread| {
+                thread
+                    .join()
+                    .map_err(|_| Error::new(Code::Internal, "the thread that hashes the image died"))
+            });
             let (changed, hashing) = compared?;
+            let checksum = checksum.transpose()?;
             Ok((
                 fed?,
                 Pass {
