@@ -2,8 +2,9 @@
 //!
 //! `SNAPSHOT_WRITER_FAILPOINT=<name>=<action>` arms one place: `kill` ends the process with
 //! SIGKILL, `fail` returns an error of code `INTERNAL`, `full` returns `REPOSITORY_FULL`,
-//! `pause:<file>` writes `<file>.reached` and waits while `<file>` exists. They are part of the released addon, so that
-//! the tests run the very artifact that ships; an unarmed place costs one comparison.
+//! `pause:<file>` writes `<file>.reached` and waits while `<file>` exists. They are part of the
+//! released addon, so that the tests run the very artifact that ships; an unarmed place costs
+//! one comparison.
 
 use std::path::Path;
 use std::sync::OnceLock;
