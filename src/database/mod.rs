@@ -1,1 +1,22 @@
-//! placeholder
+//! The only code that names `rusqlite`: pages in, pages out, and the application's table.
+
+pub(crate) mod catalog;
+mod catalog_dates;
+pub(crate) mod catalog_mirror;
+pub(crate) mod check;
+pub(crate) mod connect;
+pub(crate) mod content;
+pub(crate) mod header;
+pub(crate) mod holders;
+pub(crate) mod image;
+pub(crate) mod offline;
+pub(crate) mod plain_snapshots;
+pub(crate) mod raw_files;
+pub(crate) mod rows;
+pub(crate) mod source;
+pub(crate) mod target;
+pub(crate) mod watch;
+mod write_lock;
+
+#[cfg(test)]
+mod testing;

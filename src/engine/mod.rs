@@ -1,1 +1,109 @@
-//! placeholder
+//! The use cases, one file each. No SQL, no bytes of the format.
+
+mod bootstrap;
+mod capture;
+mod catalog;
+mod create;
+mod delete;
+mod export;
+mod find;
+mod live_image;
+mod list;
+mod names;
+mod post_restore;
+mod recorder;
+mod reset;
+mod restore;
+mod restore_in_place;
+mod safety;
+mod target;
+mod undo;
+mod unfinished;
+mod verify;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+pub(crate) use bootstrap::{bootstrap, is_database_empty};
+pub(crate) use create::create;
+pub(crate) use delete::delete;
+pub(crate) use export::{checksum_of_file, export};
+pub(crate) use list::{get, list, status};
+pub(crate) use reset::reset;
+pub(crate) use restore::restore;
+pub(crate) use undo::undo;
+pub(crate) use verify::{Level, verify};
+
+use crate::config::Config;
+use crate::error::{Result, fail};
+use crate::repository::Repository;
+use crate::repository::lock::{Lock, Mode};
+
+/// Whoever asked for the operation.
+pub(crate) trait Host: Send + Sync {
+    /// Told how far a phase is.
+    fn progress(&self, phase: &str, done: u64, total: u64, unit: &str);
+    /// Fails once nobody waits for the outcome: asked before the point of no return, never after.
+    fn check_alive(&self) -> Result<()>;
+}
+
+/// What every use case works with.
+pub(crate) struct Context {
+    pub(crate) config: Config,
+    pub(crate) repository: Repository,
+    pub(crate) host: Arc<dyn Host>,
+}
+
+impl Context {
+    pub(crate) fn new(config: Config, host: Arc<dyn Host>) -> Result<Self> {
+        let repository = Repository::open(&config.snapshot_dir)?;
+        Ok(Self { config, repository, host })
+    }
+
+    /// The configured path of the database, made canonical where the file exists: identity,
+    /// lineage and locks go by that path.
+    fn database(&self) -> Result<PathBuf> {
+        let Some(path) = &self.config.database_path else {
+            fail!(InvalidArgument, "this operation needs a database: set DATABASE_URL or the option databaseUrl");
+        };
+        Ok(canonical(path))
+    }
+
+    /// Waits for SQLite's locks until then.
+    fn deadline(&self) -> Instant {
+        Instant::now() + self.config.lock_timeout()
+    }
+
+    /// Takes the exclusive lock and puts right what a killed process left behind.
+    fn lock_for_writing(&self, operation: &str) -> Result<Lock> {
+        self.repository.init()?;
+        let lock = Lock::acquire(self.repository.root(), Mode::Exclusive, operation, self.config.lock_timeout())?;
+        self.repository.sweep_after_crash()?;
+        unfinished::finish(self)?;
+        Ok(lock)
+    }
+
+    /// Takes the shared lock, so that nothing is deleted while it is read. A repository that
+    /// does not exist, or may not be written, is read without.
+    fn lock_for_reading(&self, operation: &str) -> Result<Option<Lock>> {
+        if !self.repository.root().is_dir() {
+            return Ok(None);
+        }
+        match Lock::acquire(self.repository.root(), Mode::Shared, operation, self.config.lock_timeout()) {
+            Err(error) if error.code == crate::error::Code::RepositoryUnwritable => Ok(None),
+            other => other.map(Some),
+        }
+    }
+}
+
+/// The path with links resolved; of a missing file, its folder's.
+fn canonical(path: &Path) -> PathBuf {
+    if let Ok(path) = path.canonicalize() {
+        return path;
+    }
+    match (path.parent().and_then(|folder| folder.canonicalize().ok()), path.file_name()) {
+        (Some(folder), Some(name)) => folder.join(name),
+        _ => path.to_path_buf(),
+    }
+}

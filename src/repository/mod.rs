@@ -1,1 +1,28 @@
-//! placeholder
+//! The format: packs of compressed pages, one manifest per snapshot, the page-hash cache, the
+//! lock, and the journal of restores. Knows no SQLite and no S3.
+//!
+//! ```text
+//! repository.json                     format version, id, room for encryption
+//! snapshots/<uuid>.<generation>       manifests
+//! packs/<uuid>                        packs
+//! local/                              this host only: lock, cache, scratch, restores, lineages
+//! ```
+//! The byte tables are in `docs/format.md`.
+
+pub(crate) mod bytes;
+pub(crate) mod cache;
+pub(crate) mod extents;
+pub(crate) mod folder;
+pub(crate) mod hash;
+pub(crate) mod lineage;
+pub(crate) mod lock;
+pub(crate) mod manifest;
+pub(crate) mod pack;
+pub(crate) mod pack_reader;
+pub(crate) mod pack_writer;
+pub(crate) mod packed_pages;
+pub(crate) mod page_table;
+pub(crate) mod restores;
+pub(crate) mod snapshot;
+
+pub(crate) use folder::Repository;

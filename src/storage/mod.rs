@@ -6,7 +6,9 @@ mod local;
 
 use std::io::Write;
 
-pub(crate) use local::LocalStore;
+pub(crate) use local::{
+    LocalStore, SCRATCH, adopt, io_error, make_folder, publish, rename_no_replace, replace, sync_folder,
+};
 
 use crate::error::Result;
 

@@ -1,13 +1,75 @@
 //! From an operation's name to its use case, and from its outcome to JSON.
 
-use serde_json::Value;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value, json};
 
 use super::{Channel, Job};
-use crate::error::{Result, fail};
+use crate::engine::{self, Context, Host, Level};
+use crate::error::{Code, Error, Result, fail};
+use crate::failpoint;
+
+impl Host for Channel {
+    fn progress(&self, phase: &str, done: u64, total: u64, unit: &str) {
+        Channel::progress(self, phase, done, total, unit);
+    }
+
+    fn check_alive(&self) -> Result<()> {
+        Channel::check_alive(self)
+    }
+}
 
 /// Runs one job.
-pub(crate) fn run(job: Job, _channel: &Channel) -> Result<Value> {
+pub(crate) fn run(job: Job, channel: &Channel) -> Result<Value> {
+    failpoint::reached("job.start")?;
+    let args = Args(job.args);
+    let context = Context::new(job.config, Arc::new(channel.clone()))?;
     match job.operation.as_str() {
+        "createSnapshot" => {
+            let name: Option<String> = args.get("name")?;
+            Ok(json!({ "snapshot": engine::create(&context, name.as_deref())? }))
+        }
+        "restoreFromSnapshot" => Ok(json!({ "snapshot": engine::restore(&context, &args.text("name")?)? })),
+        "undoRestore" => Ok(json!({ "snapshot": engine::undo(&context)? })),
+        "bootstrapDatabase" => engine::bootstrap(&context),
+        "isDatabaseEmpty" => Ok(json!({ "empty": engine::is_database_empty(&context)? })),
+        "resetDatabase" => engine::reset(&context),
+        "checksum" => Ok(json!({ "checksum": engine::checksum_of_file(&PathBuf::from(args.text("path")?))? })),
+        "listSnapshots" => {
+            channel.items(&engine::list(&context)?);
+            Ok(json!({}))
+        }
+        "getSnapshot" => Ok(json!({ "snapshot": engine::get(&context, &args.text("name")?)? })),
+        "verifySnapshot" => {
+            let level = args.get("level")?.unwrap_or(Level::Data);
+            Ok(json!(engine::verify(&context, &args.text("name")?, level)?))
+        }
+        "exportSnapshot" => engine::export(&context, &args.text("name")?, &PathBuf::from(args.text("path")?)),
+        "deleteSnapshot" => engine::delete(&context, &args.text("name")?),
+        "status" => engine::status(&context),
         other => fail!(Internal, "unknown operation {other}"),
+    }
+}
+
+/// The arguments of a job.
+struct Args(Map<String, Value>);
+
+impl Args {
+    fn get<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>> {
+        match self.0.get(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(value) => serde_json::from_value(value.clone())
+                .map(Some)
+                .map_err(|error| Error::new(Code::InvalidArgument, format!("the argument {name} is malformed")).because(error)),
+        }
+    }
+
+    fn text(&self, name: &str) -> Result<String> {
+        match self.get(name)? {
+            Some(text) => Ok(text),
+            None => fail!(InvalidArgument, "the argument {name} is missing"),
+        }
     }
 }

@@ -1,0 +1,228 @@
+//! The database's files moved and published whole: for a database that is missing, and for one
+//! that cannot take the image in place while nobody has it open.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use tempfile::NamedTempFile;
+
+use super::holders::{self, COMPANIONS, Holder, companion, describe};
+use super::raw_files::file_error;
+use crate::error::{Code, Error, Result, fail};
+use crate::failpoint;
+use crate::storage::{adopt, rename_no_replace, sync_folder};
+
+/// How often to look whether the last one has closed the database.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Moves what a missing database has left beside it out of the way, and tells where to.
+///
+/// Beside a new file SQLite would apply it, and the new file would be malformed. It is never
+/// deleted: it may be all that is left of the last writes.
+pub(crate) fn move_orphans_aside(database: &Path) -> Result<Vec<PathBuf>> {
+    if exists(database)? {
+        return Ok(Vec::new());
+    }
+    move_set_aside(database, "orphaned").map(MovedSet::keep)
+}
+
+/// Publishes the assembled file, which lies in the database's folder, as a database that did not exist.
+pub(crate) fn publish_new(assembled: NamedTempFile, database: &Path) -> Result<()> {
+    publish_like(assembled, database, folder_of(database))
+}
+
+/// Puts the assembled file in the place of a database that nobody has open, and tells where the
+/// old files are. Waits until `deadline` for the last one to close it.
+pub(crate) fn replace(assembled: NamedTempFile, database: &Path, deadline: Instant) -> Result<Vec<PathBuf>> {
+    wait_until_closed(database, deadline)?;
+    let owner_and_mode = adopt(assembled.path(), database);
+    let aside = move_set_aside(database, "replaced")?;
+    // Somebody may have opened the old file between the look and the move; by its new name it is found.
+    if let Err(open) = owner_and_mode.and_then(|()| check_nobody_has_it_open(database, &aside.database())) {
+        aside.move_back()?;
+        return Err(open);
+    }
+    failpoint::reached("replace.before-publish").or_else(|error| aside.move_back().and(Err(error)))?;
+    match publish(assembled, database) {
+        Ok(()) => Ok(aside.keep()),
+        Err(error) => {
+            aside.move_back()?;
+            Err(error)
+        }
+    }
+}
+
+fn wait_until_closed(database: &Path, deadline: Instant) -> Result<()> {
+    loop {
+        match check_nobody_has_it_open(database, database) {
+            Err(error) if error.code == Code::DatabaseBusy && Instant::now() < deadline => std::thread::sleep(PAUSE),
+            outcome => return outcome,
+        }
+    }
+}
+
+/// `file` is the database under its present name.
+fn check_nobody_has_it_open(database: &Path, file: &Path) -> Result<()> {
+    if holders::is_open_here(file) {
+        fail!(
+            Internal,
+            "{} cannot be replaced while this process has a connection to it",
+            database.display()
+        );
+    }
+    if !holders::are_known() {
+        fail!(
+            DatabaseBusy,
+            "{} cannot be replaced: this system does not tell who has it open; {}",
+            database.display(),
+            offline_command()
+        );
+    }
+    refuse(database, &holders::holders(file), "is open in")?;
+    refuse(database, &holders::hidden(file), "may be open in")
+}
+
+fn refuse(database: &Path, holders: &[Holder], how: &str) -> Result<()> {
+    if holders.is_empty() {
+        return Ok(());
+    }
+    fail!(
+        DatabaseBusy,
+        "{} {how} {}, and this image can only replace the file as a whole (other page size, other text \
+         encoding or damaged header); {}",
+        database.display(),
+        describe(holders),
+        offline_command()
+    );
+}
+
+fn offline_command() -> &'static str {
+    "stop what has it open, then run: snapshot-writer restore <name> --yes"
+}
+
+/// The database's files under their new names.
+struct MovedSet {
+    /// From, to; in the order in which they were moved.
+    moves: Vec<(PathBuf, PathBuf)>,
+    aside: PathBuf,
+}
+
+impl MovedSet {
+    /// The new name of the database itself.
+    fn database(&self) -> PathBuf {
+        self.aside.clone()
+    }
+
+    fn keep(self) -> Vec<PathBuf> {
+        self.moves.into_iter().map(|(_, to)| to).collect()
+    }
+
+    /// The companions first: a database without its WAL is an older database.
+    fn move_back(&self) -> Result<()> {
+        for (from, to) in self.moves.iter().rev() {
+            rename_no_replace(to, from).map_err(|error| {
+                let left = format!("{} could not be moved back and is now {}", from.display(), to.display());
+                Error::new(Code::DatabaseMoved, left).because(error)
+            })?;
+        }
+        sync_database_folder(&self.aside)
+    }
+}
+
+/// Renames the database and its companions, as far as they exist, so that they stay one set:
+/// SQLite opens `<new name>` with `<new name>-wal`.
+fn move_set_aside(database: &Path, why: &str) -> Result<MovedSet> {
+    let mut set = MovedSet {
+        moves: Vec::new(),
+        aside: free_name(database, why)?,
+    };
+    // The database first: for the moment that this takes, a missing database is a plain failure,
+    // while one without its WAL would silently be an older one.
+    for suffix in std::iter::once("").chain(COMPANIONS) {
+        let (from, to) = (companion(database, suffix), companion(&set.aside, suffix));
+        match rename_no_replace(&from, &to) {
+            Ok(()) => set.moves.push((from, to)),
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => {
+                set.move_back()?;
+                return Err(file_error("move aside", &from, error));
+            }
+        }
+    }
+    if !set.moves.is_empty() {
+        sync_database_folder(database)?;
+    }
+    Ok(set)
+}
+
+/// `<database>.<why>-<time>`, with a number when the set of that millisecond exists.
+fn free_name(database: &Path, why: &str) -> Result<PathBuf> {
+    let time = Timestamp::now().strftime("%Y-%m-%dT%H-%M-%S-%3fZ");
+    let mut name = companion(database, &format!(".{why}-{time}"));
+    for number in 2_u32.. {
+        let mut is_free = true;
+        for suffix in std::iter::once("").chain(COMPANIONS) {
+            is_free &= !exists(&companion(&name, suffix))?;
+        }
+        if is_free {
+            break;
+        }
+        name = companion(database, &format!(".{why}-{time}-{number}"));
+    }
+    Ok(name)
+}
+
+fn publish_like(assembled: NamedTempFile, database: &Path, like: &Path) -> Result<()> {
+    adopt(assembled.path(), like)?;
+    publish(assembled, database)
+}
+
+/// Sync, name, sync the folder; nothing that exists is overwritten.
+fn publish(assembled: NamedTempFile, database: &Path) -> Result<()> {
+    assembled
+        .as_file()
+        .sync_all()
+        .map_err(|error| file_error("sync", assembled.path(), error))?;
+    // Closed before it gets its name: from then on somebody may have locks on it.
+    let staged = assembled.into_temp_path();
+    rename_no_replace(&staged, database).map_err(|error| match error.kind() {
+        ErrorKind::AlreadyExists => Error::new(
+            Code::DatabaseMoved,
+            format!(
+                "{} has come into being during the restore; it was left as it is",
+                database.display()
+            ),
+        )
+        .because(error),
+        _ => file_error("publish", database, error),
+    })?;
+    // The name has moved; there is nothing left to delete when `staged` goes.
+    let _ = staged.keep();
+    sync_database_folder(database)
+}
+
+fn exists(path: &Path) -> Result<bool> {
+    match fs::symlink_metadata(path) {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(file_error("look at", path, error)),
+    }
+}
+
+fn folder_of(database: &Path) -> &Path {
+    match database.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
+fn sync_database_folder(database: &Path) -> Result<()> {
+    sync_folder(folder_of(database))
+}
+
+#[cfg(test)]
+#[path = "offline_tests.rs"]
+mod tests;

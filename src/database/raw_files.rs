@@ -1,0 +1,90 @@
+//! The database's files as the operating system sees them, without SQLite.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use super::holders::{self, COMPANIONS, companion};
+use crate::error::{Code, Error, Result, fail};
+use crate::storage::{adopt, io_error, make_folder, sync_folder};
+
+/// Opens one of the database's files without SQLite. The one place that does.
+///
+/// Refused while this process has a connection to the database: closing the file would
+/// silently drop all locks of that connection.
+pub(crate) fn open_plain(database: &Path, file: &Path) -> Result<File> {
+    if holders::is_open_here(database) {
+        fail!(
+            Internal,
+            "{} must not be opened while this process has a connection to the database",
+            file.display()
+        );
+    }
+    File::open(file).map_err(|error| file_error("open", file, error))
+}
+
+/// Copies the database's files, as far as they exist, into a new folder of the repository at
+/// `root`; returns how many.
+pub(crate) fn copy_set(database: &Path, folder: &Path, root: &Path) -> Result<usize> {
+    make_folder(folder, root)?;
+    let mut copied = 0;
+    for suffix in std::iter::once("").chain(COMPANIONS) {
+        let from = companion(database, suffix);
+        if from.try_exists().map_err(|error| file_error("look at", &from, error))? {
+            let to = companion(&folder.join(database.file_name().unwrap_or_default()), suffix);
+            let mut source = open_plain(database, &from)?;
+            let mut target = File::create_new(&to).map_err(|error| io_error("create", &to, error))?;
+            std::io::copy(&mut source, &mut target).map_err(|error| io_error("write", &to, error))?;
+            target.sync_all().map_err(|error| io_error("sync", &to, error))?;
+            adopt(&to, root)?;
+            copied += 1;
+        }
+    }
+    sync_folder(folder)?;
+    Ok(copied)
+}
+
+/// An `io::Error` on the database or in its folder.
+pub(crate) fn file_error(verb: &str, path: &Path, error: std::io::Error) -> Error {
+    use std::io::ErrorKind;
+    let (code, hint) = match error.kind() {
+        ErrorKind::NotFound => (Code::DatabaseNotFound, "it does not exist"),
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+            (Code::RepositoryFull, "no space left on the database's disk")
+        }
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => (
+            Code::DatabaseReadonly,
+            "not permitted; check owner and mode of the database and its folder",
+        ),
+        _ => (Code::Internal, "the operating system reports an error"),
+    };
+    Error::new(code, format!("cannot {verb} {}: {hint}", path.display())).because(error)
+}
+
+/// Whether the file is made of whole sectors of noise.
+pub(super) fn looks_encrypted(path: &Path) -> bool {
+    let read = || {
+        let mut file = open_plain(path, path).ok()?;
+        let whole_sectors = file.metadata().ok()?.len() % 512 == 0;
+        let mut start = Vec::new();
+        file.by_ref().take(4096).read_to_end(&mut start).ok()?;
+        Some(whole_sectors && is_noise(&start))
+    };
+    read().unwrap_or(false)
+}
+
+/// Encrypted bytes are spread evenly over all values: near 8 bits a byte in 4 KiB, 7.5 in 512 bytes.
+fn is_noise(bytes: &[u8]) -> bool {
+    let mut counts = [0_u32; 256];
+    for byte in bytes {
+        counts[usize::from(*byte)] += 1;
+    }
+    let total = bytes.len() as f64;
+    let bits: f64 = counts
+        .into_iter()
+        .filter(|count| *count > 0)
+        .map(|count| f64::from(count) / total)
+        .map(|share| -share * share.log2())
+        .sum();
+    bits > 7.3
+}

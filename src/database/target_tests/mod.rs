@@ -1,0 +1,6 @@
+//! Restores into real files that others have open.
+
+mod damage;
+mod modes;
+mod readers;
+mod sizes;

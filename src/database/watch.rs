@@ -1,0 +1,35 @@
+//! Noticing that somebody else commits.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use rusqlite::Connection;
+
+use super::connect::{open_for_reading, wait_while_busy};
+use crate::error::Result;
+
+/// A connection that holds no lock; `data_version` changes when another one commits, in either journal mode.
+pub(crate) struct CommitWatch {
+    conn: Connection,
+    path: PathBuf,
+    deadline: Instant,
+    version: i64,
+}
+
+impl CommitWatch {
+    pub(crate) fn start(path: &Path, deadline: Instant) -> Result<Self> {
+        let conn = open_for_reading(path)?;
+        let version = wait_while_busy(path, deadline, || data_version(&conn))?;
+        Ok(Self { conn, path: path.to_path_buf(), deadline, version })
+    }
+
+    /// Whether anybody committed since the start.
+    pub(crate) fn somebody_committed(&self) -> Result<bool> {
+        let now = wait_while_busy(&self.path, self.deadline, || data_version(&self.conn))?;
+        Ok(now != self.version)
+    }
+}
+
+fn data_version(conn: &Connection) -> rusqlite::Result<i64> {
+    conn.query_row("PRAGMA data_version", [], |row| row.get(0))
+}

@@ -1,0 +1,184 @@
+//! Capturing one instant of the live database into packs.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::time::Duration;
+
+use super::Context;
+use super::recorder::{Changed, Recorder, Recording};
+use crate::database::source::{Batch, Mark, PageSource, Sliced};
+use crate::error::{Result, fail};
+use crate::failpoint;
+use crate::repository::cache;
+use crate::repository::manifest::Head;
+use crate::repository::pack::PackEntry;
+use crate::repository::page_table::{PageEntry, PageTable, PageTableWriter};
+use crate::repository::snapshot::Snapshot;
+
+/// A pass that took longer leaves time for many changes, so another one comes before the last.
+const LONG_PASS: Duration = Duration::from_secs(10);
+const MAX_PASSES: u32 = 5;
+
+/// One instant of a database, stored but not yet named by a manifest.
+pub(crate) struct Captured {
+    pub(crate) recording: Recording,
+    pub(crate) page_size: u32,
+    /// `None` where it could not be worked out without holding up writers.
+    pub(crate) checksum: Option<String>,
+    /// The newest snapshot before, when the image was compared with one.
+    pub(crate) base: Option<Head>,
+    identity: (u64, u64),
+}
+
+impl Captured {
+    /// Fails when the file at `path` is no longer the one that was captured.
+    pub(crate) fn check_not_moved(&self, path: &Path) -> Result<()> {
+        if identity(path) != Some(self.identity) {
+            fail!(DatabaseMoved, "{} was replaced while its snapshot was made; nothing was stored", path.display());
+        }
+        Ok(())
+    }
+}
+
+/// Device and inode of a file.
+pub(crate) fn identity(path: &Path) -> Option<(u64, u64)> {
+    path.metadata().ok().map(|metadata| (metadata.dev(), metadata.ino()))
+}
+
+/// Captures `database`; pages that the newest snapshot in `heads` has are not stored again.
+pub(crate) fn capture(context: &Context, database: &Path, newest: Option<&Head>) -> Result<Captured> {
+    let mut source = PageSource::open(database, context.deadline())?;
+    let Some(identity) = identity(database) else {
+        fail!(DatabaseMoved, "{} disappeared while it was opened", database.display());
+    };
+    let page_size = source.page_size();
+    let base = newest.filter(|head| head.page_size == page_size).and_then(|head| open_base(context, head));
+    let base_head = base.as_ref().map(|(head, _, _)| head.clone());
+    let mut recorder = Recorder::new(&context.repository, page_size, base.map(|(_, table, packs)| (table, packs)))?;
+    let checksum = record(context, &mut source, &mut recorder)?;
+    source.check_not_moved()?;
+    drop(source);
+    failpoint::reached("create.captured")?;
+    let recording = recorder.finish()?;
+    Ok(Captured { recording, page_size, checksum, base: base_head, identity })
+}
+
+/// Runs the passes; returns the checksum when a pass that was one instant worked it out.
+fn record(context: &Context, source: &mut PageSource, recorder: &mut Recorder) -> Result<Option<String>> {
+    let mark = source.begin()?;
+    if mark.wal {
+        let checksum = in_one_transaction(context, source, recorder, &mark, None)?;
+        source.end()?;
+        return Ok(checksum);
+    }
+    source.end()?;
+    let (mut sliced, mut pass, mut took) = in_slices(context, source, recorder, true)?;
+    let mut passes = 1;
+    loop {
+        if sliced.unchanged.is_some() {
+            return Ok(pass.checksum);
+        }
+        let stall = sliced.held.max(pass.hashing).mul_f64(1.2);
+        let fits = stall <= context.config.max_writer_stall();
+        if fits && (took < LONG_PASS || passes == MAX_PASSES) {
+            break;
+        }
+        if passes == MAX_PASSES {
+            fail!(
+                WritersTooBusy,
+                "a consistent copy would hold up writers for about {} ms, more than maxWriterStallMs ({} ms); nothing was stored. \
+                 Try again when fewer writes happen, raise maxWriterStallMs, or use WAL mode, where nobody waits",
+                stall.as_millis(),
+                context.config.max_writer_stall_ms
+            );
+        }
+        let before = pass.changed;
+        (sliced, pass, took) = in_slices(context, source, recorder, true)?;
+        passes += 1;
+        if pass.changed >= before {
+            passes = MAX_PASSES;
+        }
+    }
+    let mark = source.begin()?;
+    let limit = (!mark.wal).then(|| context.config.max_writer_stall());
+    let outcome = in_one_transaction(context, source, recorder, &mark, limit);
+    source.end()?;
+    let checksum = outcome?;
+    recorder.store_spooled()?;
+    Ok(checksum)
+}
+
+type SlicedPass = (Sliced, super::recorder::Pass, Duration);
+
+fn in_slices(context: &Context, source: &mut PageSource, recorder: &mut Recorder, checksum: bool) -> Result<SlicedPass> {
+    let started = std::time::Instant::now();
+    let (sliced, pass) = recorder.pass(Changed::Store, checksum, |sink| source.read_in_slices(&mut |batch| relay(context, batch, sink)))?;
+    Ok((sliced, pass, started.elapsed()))
+}
+
+/// One pass under one read transaction. With a limit (rollback mode: writers wait) pages that
+/// changed are only set aside, no checksum is worked out, and the limit is kept.
+fn in_one_transaction(
+    context: &Context,
+    source: &PageSource,
+    recorder: &mut Recorder,
+    mark: &Mark,
+    limit: Option<Duration>,
+) -> Result<Option<String>> {
+    let changed = if limit.is_some() { Changed::Spool } else { Changed::Store };
+    let begun = std::time::Instant::now();
+    let ((), pass) = recorder.pass(changed, limit.is_none(), |sink| {
+        source.read_in_transaction(mark, &mut |batch| {
+            if let Some(limit) = limit.filter(|limit| begun.elapsed() > *limit) {
+                fail!(
+                    WritersTooBusy,
+                    "a consistent copy held up writers for maxWriterStallMs ({} ms) and was given up; nothing was stored. \
+                     Try again when fewer writes happen, raise maxWriterStallMs, or use WAL mode, where nobody waits",
+                    limit.as_millis()
+                );
+            }
+            relay(context, batch, sink)
+        })
+    })?;
+    Ok(pass.checksum)
+}
+
+fn relay(context: &Context, batch: Batch, sink: &mut crate::database::source::Sink<'_>) -> Result<()> {
+    context.host.check_alive()?;
+    sink(batch)
+}
+
+/// Page table and packs of the newest snapshot; `None` when it is damaged, which makes the next
+/// snapshot a full one instead of building on it.
+fn open_base(context: &Context, head: &Head) -> Option<(Head, PageTable, Vec<PackEntry>)> {
+    let open = || -> Result<_> {
+        let snapshot = Snapshot::open(&context.repository, head)?;
+        let scratch = context.repository.scratch()?;
+        let table = match cached_table(context, &snapshot)? {
+            Some(table) => table,
+            None => snapshot.page_table(&scratch)?,
+        };
+        Ok((head.clone(), table, snapshot.manifest.packs))
+    };
+    open()
+        .inspect_err(|error| {
+            tracing::warn!(snapshot = %head.name, reason = %error, "the newest snapshot is damaged: the next one stores every page again");
+        })
+        .ok()
+}
+
+/// Joins the page-hash cache with the manifest's extents.
+fn cached_table(context: &Context, snapshot: &Snapshot) -> Result<Option<PageTable>> {
+    let Some(hashes) = cache::open(&context.repository, snapshot.head())? else { return Ok(None) };
+    let mut hashes = hashes.iter();
+    let mut table = PageTableWriter::new(&context.repository.scratch()?)?;
+    for extent in snapshot.manifest.extents()? {
+        let extent = extent?;
+        for offset in 0..extent.count {
+            let Some(Ok(hash)) = hashes.next() else { return Ok(None) };
+            let position = if extent.pack == 0 { 0 } else { extent.position + offset };
+            table.push(&PageEntry { hash, pack: extent.pack, position })?;
+        }
+    }
+    table.finish().map(Some)
+}

@@ -1,0 +1,159 @@
+//! The application's `Snapshot` table, kept in step with the repository.
+//!
+//! The repository is the truth. A row is written after the snapshot is published; when the
+//! database is locked just then, a note in `local/rows/` makes the next call add it. Rows that
+//! the application deletes stay deleted: only a restore, which rewinds the table, brings back
+//! the rows of every snapshot. Safety snapshots have no row: the application counts and cleans
+//! up what it finds there.
+
+use std::path::Path;
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::Context;
+use crate::database::rows::{self, Rows};
+use crate::error::{Error, Result};
+use crate::failpoint;
+use crate::record::{Record, RestoreStatus, Status};
+use crate::repository::manifest::{Head, Kind};
+use crate::repository::restores::{self, Outcome, Restore};
+
+const NOTES: &str = "local/rows/";
+/// Longest reason in a row.
+const MAX_REASON: usize = 2000;
+
+/// The record of a snapshot, with what the journal says of its restores.
+pub(crate) fn record(context: &Context, head: &Head) -> Result<Record> {
+    Ok(record_with(context, head, &restores::all(&context.repository)?))
+}
+
+/// As [`record`], with the journal at hand.
+pub(crate) fn record_with(context: &Context, head: &Head, restores: &[Restore]) -> Record {
+    let restore = restores.iter().rev().find(|restore| restore.snapshot == head.id);
+    Record {
+        id: head.id.to_string(),
+        name: head.name.clone(),
+        s3_key: context.repository.store().locate(&head.key()),
+        checksum: head.checksum.clone(),
+        size: head.size(),
+        status: if head.kind == Kind::Forensic { Status::Failed } else { Status::Completed },
+        restore_status: restore.map(|restore| match restore.outcome {
+            Outcome::Begun => RestoreStatus::InProgress,
+            Outcome::Done => RestoreStatus::Success,
+            Outcome::Failed => RestoreStatus::Failed,
+        }),
+        restore_message: restore.and_then(|restore| restore.message.clone()).or_else(|| head.finding.clone()),
+        last_restored_at: restores
+            .iter()
+            .rev()
+            .find(|restore| restore.snapshot == head.id && restore.outcome == Outcome::Done)
+            .map(|restore| restore.at),
+        created_at: head.created_at,
+        updated_at: restore.map_or(head.created_at, |restore| restore.at.max(head.created_at)),
+        schema_version: 1,
+    }
+}
+
+/// Notes that a snapshot's row has yet to be written.
+pub(crate) fn remember_row(context: &Context, id: Uuid) -> Result<()> {
+    context.repository.replace_json(&format!("{NOTES}{id}"), &id)
+}
+
+/// Writes the row of a new snapshot, and those that earlier calls could not write. Never fails:
+/// the snapshot is complete without its row.
+pub(crate) fn add_rows(context: &Context, database: &Path, new: &Record) {
+    let written = (|| {
+        failpoint::reached("create.before-row")?;
+        let notes = notes(context)?;
+        let mut records = vec![new.clone()];
+        if notes.iter().any(|id| id.to_string() != new.id) {
+            let restores = restores::all(&context.repository)?;
+            let heads = context.repository.heads()?;
+            let missed = heads.iter().filter(|head| notes.contains(&head.id) && head.id.to_string() != new.id);
+            records.extend(missed.map(|head| record_with(context, head, &restores)));
+        }
+        let table = open(context, database)?;
+        table.upsert(&records, context.config.catalog_size)?;
+        notes.iter().try_for_each(|id| forget_note(context, *id))
+    })();
+    if let Err(error) = written {
+        warn_row(&error);
+    }
+}
+
+/// Writes the row that tells of a failed snapshot. Best effort.
+pub(crate) fn add_failed_row(context: &Context, database: &Path, id: Uuid, name: &str, at: Timestamp, error: &Error) {
+    let reason: String = std::iter::once(error.to_string()).chain(error.causes()).collect::<Vec<_>>().join(": ");
+    let record = Record {
+        id: id.to_string(),
+        name: name.to_owned(),
+        s3_key: String::new(),
+        checksum: String::new(),
+        size: 0,
+        status: Status::Failed,
+        restore_status: None,
+        restore_message: Some(reason.chars().take(MAX_REASON).collect()),
+        last_restored_at: None,
+        created_at: at,
+        updated_at: at,
+        schema_version: 1,
+    };
+    let written = open(context, database).and_then(|table| table.upsert(&[record], context.config.catalog_size));
+    if let Err(error) = written {
+        warn_row(&error);
+    }
+}
+
+/// Makes the table mirror every snapshot of a lineage, as a restore has rewound it.
+pub(crate) fn reconcile(context: &Context, database: &Path, lineage: Uuid) -> Result<()> {
+    let restores = restores::all(&context.repository)?;
+    let heads = context.repository.heads()?;
+    let records: Vec<Record> = heads
+        .iter()
+        .filter(|head| head.lineage == lineage && head.kind == Kind::Snapshot)
+        .map(|head| record_with(context, head, &restores))
+        .collect();
+    let table = open(context, database)?;
+    table.reconcile(&records, context.config.catalog_size)?;
+    notes(context)?.into_iter().try_for_each(|id| forget_note(context, id))
+}
+
+/// Changes the three restore columns of one row, and nothing else. Best effort.
+pub(crate) fn set_restore(context: &Context, database: &Path, id: &str, status: RestoreStatus, message: Option<&str>, at: Option<Timestamp>) {
+    let written = open(context, database).and_then(|table| table.set_restore(id, status, message, at));
+    if let Err(error) = written {
+        warn_row(&error);
+    }
+}
+
+/// Removes the row of a deleted snapshot. Best effort.
+pub(crate) fn remove_row(context: &Context, database: &Path, id: &str) {
+    let removed = open(context, database).and_then(|table| table.delete(id));
+    if let Err(error) = removed {
+        warn_row(&error);
+    }
+}
+
+/// Every row; none when the table or the database cannot be read.
+pub(crate) fn rows(context: &Context) -> Vec<Record> {
+    let read = || context.database().ok().filter(|database| database.is_file()).map(|database| rows::read(&database, context.deadline()));
+    read().and_then(Result::ok).unwrap_or_default()
+}
+
+fn open(context: &Context, database: &Path) -> Result<Rows> {
+    Rows::open(database, context.deadline())
+}
+
+fn notes(context: &Context) -> Result<Vec<Uuid>> {
+    let objects = context.repository.store().list(NOTES)?;
+    Ok(objects.iter().filter_map(|object| Uuid::try_parse(object.key.strip_prefix(NOTES)?).ok()).collect())
+}
+
+fn forget_note(context: &Context, id: Uuid) -> Result<()> {
+    context.repository.store().remove(&format!("{NOTES}{id}"))
+}
+
+fn warn_row(error: &Error) {
+    tracing::warn!(code = error.code.as_str(), reason = %error, "the row in the Snapshot table could not be written; the repository is complete without it, and the next call tries again");
+}

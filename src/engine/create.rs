@@ -1,0 +1,243 @@
+//! Making a snapshot.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::capture::{Captured, capture};
+use super::live_image::LiveImage;
+use super::{Context, catalog, names};
+use crate::config::Check;
+use crate::database::{check, content, image};
+use crate::error::{Code, Error, Result, fail};
+use crate::failpoint;
+use crate::record::Record;
+use crate::repository::manifest::{self, Draft, Head, Kind};
+use crate::repository::packed_pages::PackedPages;
+use crate::repository::{cache, lineage};
+
+/// Makes a snapshot of the configured database.
+pub(crate) fn create(context: &Context, name: Option<&str>) -> Result<Record> {
+    let database = context.database()?;
+    if let Some(name) = name {
+        names::validate(name)?;
+    }
+    check_is_a_database_file(&database)?;
+    let _lock = context.lock_for_writing("createSnapshot")?;
+    let heads = context.repository.heads()?;
+    let created_at = now();
+    let name = match name {
+        Some(name) => name.to_owned(),
+        None => names::generate("snapshot", created_at, &heads),
+    };
+    names::check_free(&name, &heads)?;
+    let id = Uuid::new_v4();
+    let made = make(context, &database, &heads, New { id, name: name.clone(), kind: Kind::Snapshot, check: context.config.check, created_at });
+    match made {
+        Ok(head) => {
+            let record = catalog::record(context, &head)?;
+            catalog::add_rows(context, &database, &record);
+            Ok(record)
+        }
+        Err(error) => {
+            clean_up(context);
+            if had_begun(&error) {
+                catalog::add_failed_row(context, &database, id, &name, created_at, &error);
+            }
+            Err(error)
+        }
+    }
+}
+
+/// What a new snapshot is to be called.
+pub(crate) struct New {
+    pub(crate) id: Uuid,
+    pub(crate) name: String,
+    pub(crate) kind: Kind,
+    pub(crate) check: Check,
+    pub(crate) created_at: Timestamp,
+}
+
+/// Captures, verifies and publishes; the packs of a failed attempt are left to [`clean_up`].
+pub(crate) fn make(context: &Context, database: &Path, heads: &[Head], new: New) -> Result<Head> {
+    let lineage = lineage::claim(&context.repository, database, heads)?;
+    let newest = heads.iter().rev().find(|head| head.lineage == lineage);
+    let captured = capture(context, database, newest)?;
+    publish(context, database, lineage, captured, new)
+}
+
+/// Verifies what was captured and gives it a manifest.
+pub(crate) fn publish(context: &Context, database: &Path, lineage: Uuid, captured: Captured, new: New) -> Result<Head> {
+    let repository = &context.repository;
+    let Captured { recording, page_size, checksum, base, .. } = &captured;
+    let new_packs = &recording.packs[recording.packs.len() - recording.new_packs..];
+    let stored_bytes = new_packs.iter().map(|pack| pack.size).sum();
+
+    let packs = PackedPages::open(&**repository.store(), &recording.packs, *page_size)?;
+    packs.read_back_last(recording.new_packs)?;
+    let known = base.as_ref().filter(|base| is_same_image(base, &captured, new.check));
+    captured.check_not_moved(database)?;
+    let (check_level, checksum, base) = (new.check, checksum.clone(), known.cloned());
+    let list_hash = recording.table.list_hash()?;
+    let Captured { recording, page_size, .. } = captured;
+    let mut live = LiveImage::new(database, recording.table, packs, page_size);
+    let checksum = match (checksum, &base) {
+        (Some(checksum), _) => checksum,
+        (None, Some(base)) => base.checksum.clone(),
+        (None, None) => live.checksum()?,
+    };
+    let (table, facts) = match base {
+        Some(base) => (live.into_table(), Facts { is_empty: base.is_empty, counts: base.core_counts, finding: None }),
+        None => examine(context, live, check_level)?,
+    };
+    debug_assert_eq!(table.list_hash()?, list_hash);
+
+    let kind = if facts.finding.is_some() { Kind::Forensic } else { new.kind };
+    let draft = Draft {
+        id: new.id,
+        generation: 1,
+        name: if kind == Kind::Forensic { format!("forensic_{}", new.id) } else { new.name },
+        kind,
+        created_at: new.created_at,
+        lineage,
+        database_name: lineage::file_name(database),
+        page_size,
+        checksum,
+        is_empty: facts.is_empty,
+        core_counts: facts.counts,
+        check: check_name(check_level).to_owned(),
+        finding: facts.finding.clone(),
+        stored_bytes,
+    };
+    context.host.check_alive()?;
+    if kind == Kind::Snapshot {
+        catalog::remember_row(context, new.id)?;
+    }
+    failpoint::reached("create.before-manifest")?;
+    let head = manifest::write(&**repository.store(), &repository.scratch()?, draft, &table, &recording.packs)?;
+    failpoint::reached("create.after-manifest")?;
+    if let Err(error) = cache::write(repository, &head, &table) {
+        tracing::warn!(reason = %error, "the page-hash cache could not be written; the next snapshot reads the packs instead");
+    }
+    match facts.finding {
+        None => Ok(head),
+        Some(finding) => Err(Error::new(
+            Code::CheckFailed,
+            format!(
+                "SQLite finds the database damaged: {finding}. The image is kept as {} for forensics; earlier snapshots are untouched",
+                head.name
+            ),
+        )),
+    }
+}
+
+/// What the content of an image says.
+struct Facts {
+    is_empty: bool,
+    counts: std::collections::BTreeMap<String, u64>,
+    finding: Option<String>,
+}
+
+/// Runs SQLite's check and the counts on the image, without touching the live database's locks.
+fn examine(context: &Context, live: LiveImage, level: Check) -> Result<(crate::repository::page_table::PageTable, Facts)> {
+    let live = Arc::new(std::sync::Mutex::new(Some(live)));
+    let outcome = examine_shared(context, &live, level);
+    let live = live.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+    match live {
+        Some(live) => Ok((live.into_table(), outcome?)),
+        None => fail!(Internal, "the image was lost"),
+    }
+}
+
+fn examine_shared(context: &Context, live: &super::live_image::Shared, level: Check) -> Result<Facts> {
+    let mut empty = Facts { is_empty: true, counts: context.config.core_tables.iter().map(|table| (table.clone(), 0)).collect(), finding: None };
+    if super::live_image::page_count(live) == 0 {
+        return Ok(empty);
+    }
+    let mut image = match image::open(Box::new(super::live_image::SharedImage(Arc::clone(live)))) {
+        Ok(image) => image,
+        Err(error) if level != Check::None => {
+            empty.finding = Some(std::iter::once(error.to_string()).chain(error.causes()).collect::<Vec<_>>().join(": "));
+            return Ok(empty);
+        }
+        Err(_) => return Ok(empty),
+    };
+    let host = Arc::clone(&context.host);
+    let finding = check::check(&mut image, level, Arc::new(move || host.check_alive().is_ok()))?;
+    // A damaged image may not be countable; that must not hide the finding.
+    let is_empty = content::is_empty(image.connection(), &context.config.core_tables);
+    let counts = content::core_counts(image.connection(), &context.config.core_tables);
+    match (is_empty, counts) {
+        (Ok(is_empty), Ok(counts)) => Ok(Facts { is_empty, counts, finding }),
+        _ if finding.is_some() || level == Check::None => Ok(Facts { finding, is_empty: false, ..empty }),
+        (Err(error), _) | (_, Err(error)) => match image.take_error() {
+            Some(inner) => Err(inner),
+            None => Ok(Facts { finding: Some(error.to_string()), is_empty: false, ..empty }),
+        },
+    }
+}
+
+/// The image is the newest snapshot's, which was checked at least as well.
+fn is_same_image(base: &Head, captured: &Captured, level: Check) -> bool {
+    let well_checked = match level {
+        Check::None => true,
+        Check::Quick => base.check != check_name(Check::None),
+        Check::Full => base.check == check_name(Check::Full),
+    };
+    let same = || Ok::<_, Error>(captured.recording.table.list_hash()? == base.page_list_hash()?);
+    well_checked
+        && base.finding.is_none()
+        && base.page_count == captured.recording.table.pages()
+        && same().unwrap_or(false)
+}
+
+const fn check_name(check: Check) -> &'static str {
+    match check {
+        Check::None => "none",
+        Check::Quick => "quick",
+        Check::Full => "full",
+    }
+}
+
+/// Removes the packs that a failed attempt had published already. Best effort: what stays is
+/// swept by a later call.
+pub(crate) fn clean_up(context: &Context) {
+    if let Err(error) = context.repository.remove_unneeded_packs() {
+        tracing::warn!(reason = %error, "the packs of the failed snapshot could not be removed");
+    }
+}
+
+/// Whether the capture had begun, so that a FAILED row tells the story.
+fn had_begun(error: &Error) -> bool {
+    !matches!(
+        error.code,
+        Code::DatabaseNotFound
+            | Code::DatabaseNotAFile
+            | Code::DatabaseInvalid
+            | Code::DatabaseEncrypted
+            | Code::DatabaseMoved
+            | Code::DatabaseReadonly
+            | Code::DatabaseBusy
+            | Code::DatabaseExclusive
+            | Code::Aborted
+    )
+}
+
+fn check_is_a_database_file(database: &Path) -> Result<()> {
+    match database.metadata() {
+        Ok(metadata) if metadata.is_file() => Ok(()),
+        Ok(_) => fail!(DatabaseNotAFile, "{} is not a file; set DATABASE_URL to the SQLite file itself", database.display()),
+        Err(error) => Err(Error::new(
+            Code::DatabaseNotFound,
+            format!("the database {} does not exist; nothing was stored", database.display()),
+        )
+        .because(error)),
+    }
+}
+
+/// Now, in milliseconds: what the table can hold.
+pub(crate) fn now() -> Timestamp {
+    Timestamp::from_millisecond(Timestamp::now().as_millisecond()).unwrap_or_else(|_| Timestamp::now())
+}

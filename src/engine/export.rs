@@ -1,0 +1,79 @@
+//! Writing a snapshot as a plain database file.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+
+use serde_json::{Value, json};
+use tempfile::NamedTempFile;
+
+use super::Context;
+use super::find::find;
+use super::target::Target;
+use crate::error::{Code, Error, Result, fail};
+use crate::storage::publish;
+
+/// Writes the image of a snapshot to `path`, which must not exist; its SHA-256 is the record's checksum.
+pub(crate) fn export(context: &Context, name: &str, path: &Path) -> Result<Value> {
+    if path.exists() {
+        fail!(ExportTargetExists, "{} exists; it was left as it is: choose another path", path.display());
+    }
+    let _lock = context.lock_for_reading("exportSnapshot")?;
+    let found = find(context, name)?;
+    let mut target = Target::open(context, &found)?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let file = assemble(context, &mut target, folder, |error| unwritable(path, error))?;
+    publish(file, path).map_err(|error| match error.code {
+        Code::SnapshotExists => Error::new(Code::ExportTargetExists, format!("{} exists; it was left as it is", path.display())),
+        _ => error,
+    })?;
+    let size = u64::from(target.page_size) * u64::from(target.page_count());
+    Ok(json!({ "path": path, "size": size, "checksum": target.checksum }))
+}
+
+/// Writes an image into a new file in `folder` and compares it with its SHA-256.
+pub(crate) fn assemble(
+    context: &Context,
+    target: &mut Target,
+    folder: &Path,
+    unwritable: impl Fn(io::Error) -> Error,
+) -> Result<NamedTempFile> {
+    let file = tempfile::Builder::new().prefix(".snapshot-writer-").tempfile_in(folder).map_err(&unwritable)?;
+    let total = u64::from(target.page_size) * u64::from(target.page_count());
+    let mut out = BufWriter::with_capacity(1 << 20, file);
+    let mut done = 0;
+    target.read_all(|run| {
+        context.host.check_alive()?;
+        out.write_all(run).map_err(&unwritable)?;
+        done += run.len() as u64;
+        context.host.progress("assemble", done, total, "bytes");
+        Ok(())
+    })?;
+    out.into_inner().map_err(|error| unwritable(error.into_error()))
+}
+
+fn unwritable(path: &Path, error: io::Error) -> Error {
+    let code = match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Code::RepositoryFull,
+        _ => Code::ExportTargetUnwritable,
+    };
+    Error::new(code, format!("cannot write {}; nothing was left behind", path.display())).because(error)
+}
+
+/// SHA-256 of any file, lower-case hex. In the worker, because it may be the live database.
+pub(crate) fn checksum_of_file(path: &Path) -> Result<String> {
+    let mut hasher = crate::repository::hash::ImageHasher::default();
+    let read = || -> io::Result<()> {
+        let mut file = File::open(path)?;
+        let mut buffer = vec![0; 1 << 20];
+        loop {
+            match io::Read::read(&mut file, &mut buffer)? {
+                0 => return Ok(()),
+                length => hasher.update(&buffer[..length]),
+            }
+        }
+    };
+    let mut read = read;
+    read().map_err(|error| Error::new(Code::InvalidArgument, format!("cannot read {}", path.display())).because(error))?;
+    Ok(hasher.finish())
+}

@@ -1,0 +1,213 @@
+//! Restoring a database from a snapshot.
+//!
+//! An existing file is rewritten in place, as one SQLite transaction (`restore_in_place`); a
+//! missing one is assembled beside, verified and published; a file that SQLite cannot rewrite
+//! is replaced, if nobody has it open. What is about to happen is in the journal first.
+
+use std::path::Path;
+
+use uuid::Uuid;
+
+use super::find::{Found, find};
+use super::restore_in_place::{self, InPlace};
+use super::target::{Target, check_restorable};
+use super::{Context, catalog, create, export, post_restore, safety};
+use crate::database::raw_files::file_error;
+use crate::database::{check, image, offline, rows};
+use crate::error::{Error, Result, fail};
+use crate::failpoint;
+use crate::record::{Record, RestoreStatus};
+use crate::repository::lineage;
+use crate::repository::manifest::Head;
+use crate::repository::restores::{self, Outcome, Restore};
+
+/// Restores the configured database from the snapshot of that name.
+pub(crate) fn restore(context: &Context, name: &str) -> Result<Record> {
+    let database = context.database()?;
+    // Before the lock: a name that is not there makes no repository.
+    find(context, name)?;
+    let lock = context.lock_for_writing("restoreFromSnapshot")?;
+    let found = find(context, name)?;
+    let restored = restore_found(context, &database, &found)?;
+    post_restore::run(context, &database, lock, &restored)?;
+    Ok(restored.record)
+}
+
+/// A restore that took place.
+pub(crate) struct Restored {
+    pub(crate) record: Record,
+    pub(crate) entry: Restore,
+}
+
+/// Restores under the lock, and writes journal and table.
+pub(crate) fn restore_found(context: &Context, database: &Path, found: &Found) -> Result<Restored> {
+    check_restorable(found)?;
+    let mut target = Target::open(context, found)?;
+    if let Found::Plain(_) = found {
+        // The module before this one copied the live file, so its snapshots may be torn.
+        target = check_plain(context, target, found)?;
+    }
+    let mut entry = begin_entry(database, found);
+    let outcome = apply(context, database, &mut target, &mut entry);
+    drop(target);
+    match outcome {
+        Ok(()) => {
+            finish(context, database, found, &mut entry)?;
+            let record = restored_record(context, found, &entry)?;
+            Ok(Restored { record, entry })
+        }
+        Err(error) => {
+            entry.outcome = Outcome::Failed;
+            entry.message = Some(error.to_string());
+            if let Err(error) = entry.save(&context.repository) {
+                tracing::warn!(reason = %error, "the outcome of the restore could not be written down");
+            }
+            create::clean_up(context);
+            if database.is_file() {
+                catalog::set_restore(context, database, &id_of(found), RestoreStatus::Failed, entry.message.as_deref(), None);
+            }
+            Err(error)
+        }
+    }
+}
+
+fn apply(context: &Context, database: &Path, target: &mut Target, entry: &mut Restore) -> Result<()> {
+    match database.metadata() {
+        Ok(metadata) if !metadata.is_file() => {
+            fail!(DatabaseNotAFile, "{} is not a file; nothing was changed", database.display())
+        }
+        Ok(_) => match restore_in_place::restore(context, database, target, entry)? {
+            InPlace::Done => Ok(()),
+            InPlace::Impossible(reason) => replace(context, database, target, entry, &reason),
+        },
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => new_file(context, database, target, entry),
+        Err(error) => Err(file_error("look at", database, error)),
+    }
+}
+
+/// Assembles beside, verifies, and publishes without overwriting.
+fn new_file(context: &Context, database: &Path, target: &mut Target, entry: &mut Restore) -> Result<()> {
+    let folder = database.parent().unwrap_or(Path::new("/"));
+    std::fs::create_dir_all(folder).map_err(|error| file_error("make", folder, error))?;
+    let file = export::assemble(context, target, folder, |error| file_error("write", database, error))?;
+    context.host.check_alive()?;
+    entry.save(&context.repository)?;
+    failpoint::reached("restore.intent")?;
+    for orphan in offline::move_orphans_aside(database)? {
+        tracing::warn!(file = %orphan.display(), "a left-over of the missing database was moved aside");
+    }
+    failpoint::reached("restore.before-publish")?;
+    offline::publish_new(file, database)
+}
+
+/// Replaces a file that cannot be rewritten in place; refused while anybody has it open.
+fn replace(context: &Context, database: &Path, target: &mut Target, entry: &mut Restore, reason: &str) -> Result<()> {
+    let folder = database.parent().unwrap_or(Path::new("/"));
+    let file = export::assemble(context, target, folder, |error| file_error("write", database, error))?;
+    if entry.safety.is_none() {
+        safety::copy_raw(context, database, entry.at)?;
+    }
+    context.host.check_alive()?;
+    entry.cookie_before = None;
+    entry.save(&context.repository)?;
+    failpoint::reached("restore.before-replace")?;
+    let aside = offline::replace(file, database, context.deadline())?;
+    tracing::warn!(reason, aside = ?aside, "the database file was replaced; the old files are kept aside");
+    Ok(())
+}
+
+/// The outcome goes into the journal, then the table is made to mirror the repository again.
+fn finish(context: &Context, database: &Path, found: &Found, entry: &mut Restore) -> Result<()> {
+    failpoint::reached("restore.before-outcome")?;
+    entry.outcome = Outcome::Done;
+    entry.at = create::now();
+    entry.save(&context.repository)?;
+    restores::trim(&context.repository)?;
+    failpoint::reached("restore.before-row")?;
+    mirror(context, database, found, entry)
+}
+
+/// Brings the table of a restored database up to date.
+fn mirror(context: &Context, database: &Path, found: &Found, entry: &Restore) -> Result<()> {
+    let lineage = match found {
+        Found::Packed(head) => adopt_lineage(context, database, head)?,
+        Found::Plain(_) => lineage::claim(&context.repository, database, &context.repository.heads()?)?,
+    };
+    catalog::reconcile(context, database, lineage)?;
+    if let Found::Plain(plain) = found {
+        let mut record = plain.record.clone();
+        (record.restore_status, record.last_restored_at) = (Some(RestoreStatus::Success), Some(entry.at));
+        rows::Rows::open(database, context.deadline())?.upsert(&[record], context.config.catalog_size)?;
+    }
+    Ok(())
+}
+
+/// A database that was restored from a snapshot belongs to its lineage from then on.
+fn adopt_lineage(context: &Context, database: &Path, head: &Head) -> Result<Uuid> {
+    lineage::set(&context.repository, database, head.lineage)?;
+    Ok(head.lineage)
+}
+
+fn restored_record(context: &Context, found: &Found, entry: &Restore) -> Result<Record> {
+    match found {
+        Found::Packed(head) => catalog::record(context, head),
+        Found::Plain(plain) => {
+            let mut record = plain.record.clone();
+            (record.restore_status, record.last_restored_at) = (Some(RestoreStatus::Success), Some(entry.at));
+            Ok(record)
+        }
+    }
+}
+
+fn begin_entry(database: &Path, found: &Found) -> Restore {
+    let (snapshot, snapshot_name) = match found {
+        Found::Packed(head) => (head.id, head.name.clone()),
+        Found::Plain(plain) => (Uuid::try_parse(&plain.record.id).unwrap_or_default(), plain.record.name.clone()),
+    };
+    Restore {
+        id: Uuid::new_v4(),
+        snapshot,
+        snapshot_name,
+        database: database.to_path_buf(),
+        safety: None,
+        cookie_before: None,
+        outcome: Outcome::Begun,
+        message: None,
+        at: create::now(),
+        undone: false,
+    }
+}
+
+fn id_of(found: &Found) -> String {
+    match found {
+        Found::Packed(head) => head.id.to_string(),
+        Found::Plain(plain) => plain.record.id.clone(),
+    }
+}
+
+fn check_plain(context: &Context, target: Target, found: &Found) -> Result<Target> {
+    if target.page_count() == 0 {
+        return Ok(target);
+    }
+    let host = std::sync::Arc::clone(&context.host);
+    let mut image = image::open(Box::new(target))?;
+    let alive = std::sync::Arc::new(move || host.check_alive().is_ok());
+    if let Some(finding) = check::check(&mut image, crate::config::Check::Quick, alive)? {
+        return Err(Error::new(
+            crate::error::Code::SnapshotDamaged,
+            format!("the old snapshot is damaged: {finding}; nothing was changed"),
+        ));
+    }
+    drop(image);
+    Target::open(context, found)
+}
+
+
+/// Whether an old plain snapshot holds an empty database.
+pub(crate) fn is_empty_image(context: &Context, target: Target) -> Result<bool> {
+    if target.page_count() == 0 {
+        return Ok(true);
+    }
+    let image = image::open(Box::new(target))?;
+    image.is_empty(&context.config.core_tables)
+}

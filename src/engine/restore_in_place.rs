@@ -1,0 +1,131 @@
+//! Rewriting the live file as one SQLite transaction: only pages that differ are written.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use super::Context;
+use super::safety::{self, Safety};
+use super::target::Target;
+use crate::database::target::{Begin, Committed, RestoreTransaction};
+use crate::database::holders;
+use crate::error::{Code, Error, Result};
+use crate::failpoint;
+use crate::repository::hash::page_hash;
+use crate::repository::manifest::Head;
+use crate::repository::restores::Restore;
+
+/// Readers that a COMMIT waited for in vain are left alone this long before the next try.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// How the attempt ended.
+pub(crate) enum InPlace {
+    Done,
+    /// The live file cannot take the image; nothing was changed.
+    Impossible(String),
+}
+
+/// Restores in place, or says that it is impossible.
+pub(crate) fn restore(context: &Context, database: &Path, target: &mut Target, entry: &mut Restore) -> Result<InPlace> {
+    let mut before = safety::store(context, database)?;
+    entry.safety = before.as_ref().map(|head| head.id);
+    let header = target.header()?;
+    let deadline = context.deadline();
+    loop {
+        context.host.check_alive()?;
+        entry.save(&context.repository)?;
+        failpoint::reached("restore.intent")?;
+        failpoint::reached("restore.before-begin")?;
+        let mut transaction = match RestoreTransaction::begin(database, &header, deadline)? {
+            Begin::Ready(transaction) => transaction,
+            Begin::Replace(reason) => return Ok(InPlace::Impossible(format!("{reason:?}"))),
+        };
+        let live = match before_overwriting(context, database, &mut transaction, before.as_ref()) {
+            Ok(live) => live,
+            Err(error) => {
+                transaction.rollback()?;
+                return Err(error);
+            }
+        };
+        if let Some(safety) = &live {
+            before = Some(safety.head.clone());
+            entry.safety = Some(safety.head.id);
+        }
+        entry.cookie_before = Some(transaction.live().schema_cookie);
+        let written = entry.save(&context.repository).and_then(|()| write(context, &mut transaction, target, live.as_ref()));
+        if let Err(error) = written {
+            transaction.rollback()?;
+            return Err(error);
+        }
+        context.host.check_alive()?;
+        match transaction.commit(context.config.commit_timeout())? {
+            Committed::Done { .. } => return Ok(InPlace::Done),
+            Committed::Busy if Instant::now() < deadline => std::thread::sleep(PAUSE),
+            Committed::Busy => return Err(readers_stay(context, database)),
+        }
+    }
+}
+
+/// The safety snapshot, brought up to date under the lock. Of a database whose pages cannot be
+/// read, the raw files were copied instead.
+fn before_overwriting(
+    context: &Context,
+    database: &Path,
+    transaction: &mut RestoreTransaction,
+    before: Option<&Head>,
+) -> Result<Option<Safety>> {
+    match safety::complete(context, database, transaction, before) {
+        Ok(safety) => Ok(Some(safety)),
+        Err(error) if matches!(error.code, Code::DatabaseCorrupt | Code::DatabaseInvalid | Code::Internal) => {
+            tracing::warn!(reason = %error, "the damaged database cannot be stored page by page; every page is overwritten");
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Writes pages 2 to n where they differ. Every page of the image that is written is compared
+/// with its hash; every other one has the hash that the image's page list names.
+fn write(context: &Context, transaction: &mut RestoreTransaction, target: &mut Target, live: Option<&Safety>) -> Result<()> {
+    let total = u64::from(target.page_count());
+    let mut live = live.map(|safety| safety.table.iter());
+    let scratch = context.repository.scratch()?;
+    // The table is read while pages are fetched, so the differing ones are listed first.
+    let mut differing = Vec::new();
+    let mut list = crate::repository::page_table::PageTableWriter::new(&scratch)?;
+    for (page, entry) in (1..).zip(target.table.iter()) {
+        let entry = entry?;
+        let old = live.as_mut().and_then(Iterator::next).transpose()?;
+        if page > 1 && entry.pack != 0 && old.is_none_or(|old| old.hash != entry.hash) {
+            list.push(&entry)?;
+            differing.push(page);
+        }
+    }
+    let list = list.finish()?;
+    for (page, entry) in differing.iter().zip(list.iter()) {
+        let entry = entry?;
+        let data = target.page(*page, &entry)?;
+        debug_assert_eq!(page_hash(data), entry.hash);
+        transaction.write_page(*page, data)?;
+        failpoint::reached("restore.writing")?;
+        context.host.progress("restore", u64::from(*page), total, "pages");
+    }
+    Ok(())
+}
+
+fn readers_stay(context: &Context, database: &Path) -> Error {
+    let holders = holders::holders(database);
+    Error::new(
+        Code::DatabaseBusy,
+        format!(
+            "readers did not let go of {} within {} ms, so the restore was rolled back; nothing was changed. Open in: {}",
+            database.display(),
+            context.config.lock_timeout_ms,
+            holders::describe(&holders)
+        ),
+    )
+    .because(connect_hint())
+}
+
+fn connect_hint() -> String {
+    "a connection that keeps a statement half-stepped or a transaction open blocks every commit in rollback mode".to_owned()
+}

@@ -1,0 +1,122 @@
+//! The safety snapshot: what the database held before it was overwritten. It never blocks a
+//! restore: where pages cannot be read through SQLite, the raw files are copied.
+
+use std::path::Path;
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::recorder::{Changed, Recorder};
+use super::{Context, create, names};
+use crate::config::Check;
+use crate::database::raw_files;
+use crate::database::source::{Batch, BATCH_BYTES};
+use crate::database::target::RestoreTransaction;
+use crate::error::{Code, Result};
+use crate::repository::lineage;
+use crate::repository::manifest::{self, Draft, Head, Kind};
+use crate::repository::page_table::PageTable;
+
+/// Stores the live database as it is now, unchecked. `None` when it cannot be read as a database.
+pub(crate) fn store(context: &Context, database: &Path) -> Result<Option<Head>> {
+    let heads = context.repository.heads()?;
+    let created_at = create::now();
+    let new = create::New {
+        id: Uuid::new_v4(),
+        name: names::generate("safety", created_at, &heads),
+        kind: Kind::Safety,
+        check: Check::None,
+        created_at,
+    };
+    match create::make(context, database, &heads, new) {
+        Ok(head) => Ok(Some(head)),
+        Err(error) if is_fatal(error.code) => Err(error),
+        Err(error) => {
+            create::clean_up(context);
+            tracing::warn!(reason = %error, "the database cannot be read page by page before the restore; its files are copied as they are");
+            Ok(None)
+        }
+    }
+}
+
+/// What is no property of the database, and would hit the restore as well.
+const fn is_fatal(code: Code) -> bool {
+    matches!(
+        code,
+        Code::Aborted | Code::RepositoryFull | Code::RepositoryUnwritable | Code::DatabaseMoved | Code::DatabaseReadonly
+    )
+}
+
+/// Copies the raw files of a database that SQLite cannot read into the repository, as the last
+/// resort. No connection may be open.
+pub(crate) fn copy_raw(context: &Context, database: &Path, at: Timestamp) -> Result<()> {
+    let folder = context.repository.path(&format!("local/kept/{at:.3}").replace(':', "-"));
+    let copied = raw_files::copy_set(database, &folder, context.repository.root())?;
+    tracing::warn!(folder = %folder.display(), files = copied as u64, "the files of the damaged database were copied");
+    Ok(())
+}
+
+/// The live database under the write lock: where its pages are, and the snapshot that has them.
+pub(crate) struct Safety {
+    pub(crate) head: Head,
+    pub(crate) table: PageTable,
+}
+
+/// Records under the write lock what changed since the snapshot `before` was stored, and
+/// replaces it. Every page is read: neither a counter nor a date proves that nothing changed.
+pub(crate) fn complete(context: &Context, database: &Path, transaction: &mut RestoreTransaction, before: Option<&Head>) -> Result<Safety> {
+    let page_size = transaction.page_size();
+    let base = before.filter(|head| head.page_size == page_size).map(|head| {
+        let snapshot = crate::repository::snapshot::Snapshot::open(&context.repository, head)?;
+        let table = snapshot.page_table(&context.repository.scratch()?)?;
+        Ok::<_, crate::error::Error>((table, snapshot.manifest.packs))
+    });
+    let mut recorder = Recorder::new(&context.repository, page_size, base.transpose()?)?;
+    let ((), pass) = recorder.pass(Changed::Spool, true, |sink| {
+        let mut next = 1;
+        while next <= transaction.page_count() {
+            context.host.check_alive()?;
+            let mut batch = Batch { first_page: next, data: Vec::with_capacity(BATCH_BYTES) };
+            while next <= transaction.page_count() && batch.data.len() < BATCH_BYTES {
+                let start = batch.data.len();
+                batch.data.resize(start + page_size as usize, 0);
+                transaction.read_page(next, &mut batch.data[start..])?;
+                next += 1;
+            }
+            sink(batch)?;
+        }
+        Ok(())
+    })?;
+    let recording = recorder.finish()?;
+    if let Some(head) = before
+        && pass.changed == 0
+        && recording.table.pages() == head.page_count
+    {
+        return Ok(Safety { head: head.clone(), table: recording.table });
+    }
+    let heads = context.repository.heads()?;
+    let lineage = lineage::claim(&context.repository, database, &heads)?;
+    let new_packs = &recording.packs[recording.packs.len() - recording.new_packs..];
+    let created_at = create::now();
+    let draft = Draft {
+        id: Uuid::new_v4(),
+        generation: 1,
+        name: names::generate("safety", created_at, &heads),
+        kind: Kind::Safety,
+        created_at,
+        lineage,
+        database_name: lineage::file_name(database),
+        page_size,
+        checksum: pass.checksum.unwrap_or_default(),
+        is_empty: before.is_some_and(|head| head.is_empty),
+        core_counts: before.map(|head| head.core_counts.clone()).unwrap_or_default(),
+        check: "none".to_owned(),
+        finding: None,
+        stored_bytes: new_packs.iter().map(|pack| pack.size).sum(),
+    };
+    let head = manifest::write(&**context.repository.store(), &context.repository.scratch()?, draft, &recording.table, &recording.packs)?;
+    if let Some(before) = before {
+        context.repository.remove_manifest(before.id)?;
+    }
+    Ok(Safety { head, table: recording.table })
+}

@@ -1,0 +1,56 @@
+//! Finishing what a killed process left half-done.
+
+use std::path::Path;
+
+use super::{Context, catalog};
+use crate::database::source::schema_cookie;
+use crate::error::Result;
+use crate::repository::manifest::Head;
+use crate::repository::restores::{self, Outcome, Restore};
+
+/// Settles every restore that was cut off: a SQLite transaction has either committed or not, so
+/// only the journal and the table have to catch up. Call it under the exclusive lock.
+pub(crate) fn finish(context: &Context) -> Result<()> {
+    for mut restore in restores::all(&context.repository)? {
+        if restore.outcome != Outcome::Begun {
+            continue;
+        }
+        let took_place = took_place(context, &restore);
+        tracing::warn!(snapshot = %restore.snapshot_name, took_place, "a restore was cut off");
+        restore.outcome = if took_place { Outcome::Done } else { Outcome::Failed };
+        restore.message = Some(if took_place {
+            "the process ended after the restore had committed".to_owned()
+        } else {
+            "the process ended before the restore committed; the database was not changed".to_owned()
+        });
+        restore.save(&context.repository)?;
+        let heads = context.repository.heads()?;
+        let head = heads.iter().find(|head| head.id == restore.snapshot);
+        if let Some(head) = head.filter(|_| restore.database.is_file())
+            && let Err(error) = mirror(context, &restore.database, head, took_place)
+        {
+            tracing::warn!(reason = %error, "the Snapshot table could not be brought up to date");
+        }
+    }
+    Ok(())
+}
+
+fn mirror(context: &Context, database: &Path, head: &Head, took_place: bool) -> Result<()> {
+    if took_place {
+        crate::repository::lineage::set(&context.repository, database, head.lineage)?;
+        return catalog::reconcile(context, database, head.lineage);
+    }
+    let record = catalog::record(context, head)?;
+    if let Some(status) = record.restore_status {
+        catalog::set_restore(context, database, &record.id, status, record.restore_message.as_deref(), None);
+    }
+    Ok(())
+}
+
+/// A restore in place raises the schema cookie; a new file exists only after its publishing.
+fn took_place(context: &Context, restore: &Restore) -> bool {
+    match restore.cookie_before {
+        None => restore.database.is_file(),
+        Some(before) => schema_cookie(&restore.database, context.deadline()).is_ok_and(|now| now != before),
+    }
+}

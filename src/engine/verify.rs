@@ -1,0 +1,74 @@
+//! Verifying what is stored.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::Context;
+use super::find::find;
+use super::target::Target;
+use crate::config::Check;
+use crate::database::{check, image};
+use crate::error::{Code, Result};
+
+/// How deep a verification goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Level {
+    /// Manifest and packs are present and well formed.
+    Structure,
+    /// Every hash is recomputed.
+    Data,
+    /// `Data`, and SQLite's `integrity_check` and `foreign_key_check` on the image.
+    Database,
+}
+
+/// The outcome of a verification.
+#[derive(Debug, Serialize)]
+pub(crate) struct Verdict {
+    pub(crate) ok: bool,
+    pub(crate) level: Level,
+    pub(crate) problems: Vec<String>,
+}
+
+/// Verifies one snapshot. Damage is a verdict, not an error.
+pub(crate) fn verify(context: &Context, name: &str, level: Level) -> Result<Verdict> {
+    let _lock = context.lock_for_reading("verifySnapshot")?;
+    let problems = match problems(context, name, level) {
+        Err(error) if error.code == Code::SnapshotDamaged => {
+            vec![std::iter::once(error.to_string()).chain(error.causes()).collect::<Vec<_>>().join(": ")]
+        }
+        other => other?,
+    };
+    Ok(Verdict { ok: problems.is_empty(), level, problems })
+}
+
+fn problems(context: &Context, name: &str, level: Level) -> Result<Vec<String>> {
+    let found = match find(context, name) {
+        // A damaged manifest is not in the list of heads; that is damage, not absence.
+        Err(error) if error.code == Code::SnapshotNotFound => return Err(error),
+        other => other?,
+    };
+    let mut target = Target::open(context, &found)?;
+    if level >= Level::Data {
+        let total = u64::from(target.page_size) * u64::from(target.page_count());
+        let mut done = 0;
+        target.read_all(|run| {
+            context.host.check_alive()?;
+            done += run.len() as u64;
+            context.host.progress("verify", done, total, "bytes");
+            Ok(())
+        })?;
+    }
+    if level < Level::Database || target.page_count() == 0 {
+        return Ok(Vec::new());
+    }
+    // SQLite reads pages in any order, so the image is assembled first.
+    let scratch = context.repository.scratch()?;
+    let file = super::export::assemble(context, &mut target, &scratch, |error| crate::storage::io_error("write", &scratch, error))?;
+    let mut image = image::open(Box::new(image::FileImage::new(file.reopen().map_err(|error| crate::storage::io_error("read", &scratch, error))?, target.page_size, target.page_count())))?;
+    let host = Arc::clone(&context.host);
+    let integrity = check::check(&mut image, Check::Full, Arc::new(move || host.check_alive().is_ok()))?;
+    let foreign_keys = check::check_foreign_keys(&image)?;
+    Ok(integrity.into_iter().chain(foreign_keys).collect())
+}

@@ -1,0 +1,213 @@
+//! The repository as a whole: where it is, its version, its snapshots.
+
+use std::collections::{BTreeMap, HashSet};
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use tempfile::NamedTempFile;
+use uuid::Uuid;
+
+use super::manifest::{self, Head, Manifest};
+use super::pack::{self, PackEntry, VERSION};
+use crate::error::{Code, Error, Result, fail};
+use crate::failpoint;
+use crate::storage::{LocalStore, Store, adopt, io_error, make_folder, replace};
+
+const DESCRIPTION: &str = "repository.json";
+
+/// What `repository.json` says.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Description {
+    format: u16,
+    id: Uuid,
+    created_at: Timestamp,
+    /// Reserved: wrapped data key and its parameters.
+    encryption: Option<serde_json::Value>,
+}
+
+/// A local repository. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Repository {
+    local: LocalStore,
+    store: Arc<dyn Store>,
+}
+
+impl Repository {
+    /// Touches nothing but `repository.json`, which is refused when it is of a newer format.
+    pub(crate) fn open(root: &Path) -> Result<Self> {
+        let local = LocalStore::new(root);
+        let repository = Self {
+            store: Arc::new(local.clone()),
+            local,
+        };
+        if let Some(value) = repository.read_json::<serde_json::Value>(DESCRIPTION)? {
+            let format = value.get("format").and_then(serde_json::Value::as_u64).unwrap_or(0);
+            let encrypted = value.get("encryption").is_some_and(|encryption| !encryption.is_null());
+            pack::refuse_newer(
+                u16::try_from(format).unwrap_or(u16::MAX),
+                encrypted.into(),
+                &format!("the repository {}", root.display()),
+            )?;
+        }
+        Ok(repository)
+    }
+
+    /// Makes the folder and `repository.json` when they are missing.
+    pub(crate) fn init(&self) -> Result<()> {
+        if self.path(DESCRIPTION).exists() {
+            return Ok(());
+        }
+        make_folder(self.root(), self.root())?;
+        let description = Description {
+            format: VERSION,
+            id: Uuid::new_v4(),
+            created_at: Timestamp::now(),
+            encryption: None,
+        };
+        self.replace_json(DESCRIPTION, &description)
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        self.local.root()
+    }
+
+    pub(crate) fn path(&self, key: &str) -> PathBuf {
+        self.local.path(key)
+    }
+
+    pub(crate) fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    pub(crate) fn scratch(&self) -> Result<PathBuf> {
+        self.local.scratch()
+    }
+
+    /// Cleans up after a killed process: scratch files, and packs that no manifest names.
+    /// Call it under the exclusive lock.
+    pub(crate) fn sweep_after_crash(&self) -> Result<()> {
+        let scratch = self.path(crate::storage::SCRATCH);
+        let left_over = std::fs::read_dir(&scratch).is_ok_and(|mut entries| entries.next().is_some());
+        if left_over {
+            tracing::info!("cleaning up after an operation that was cut off");
+            self.local.sweep_scratch()?;
+            self.remove_unneeded_packs()?;
+        }
+        Ok(())
+    }
+
+    /// Heads of every snapshot, oldest first. Damaged manifests are left out and named in the log.
+    pub(crate) fn heads(&self) -> Result<Vec<Head>> {
+        let mut heads = Vec::new();
+        for (id, generation) in self.manifest_keys()? {
+            match manifest::read_head(&*self.store, &manifest::key(id, generation)) {
+                Ok(head) => heads.push(head),
+                Err(error) if error.code == Code::SnapshotDamaged => {
+                    tracing::warn!(snapshot = %id, reason = %error, "a snapshot is damaged and left out of the list");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        heads.sort_by(|a, b| (a.created_at, a.id).cmp(&(b.created_at, b.id)));
+        Ok(heads)
+    }
+
+    pub(crate) fn open_manifest(&self, head: &Head) -> Result<Manifest> {
+        Manifest::open(&*self.store, &head.key())
+    }
+
+    /// Newest generation of every manifest, damaged ones included.
+    fn manifest_keys(&self) -> Result<BTreeMap<Uuid, u32>> {
+        let mut newest = BTreeMap::new();
+        for object in self.store.list("snapshots/")? {
+            if let Some((id, generation)) = manifest::parse_key(&object.key) {
+                let known = newest.entry(id).or_insert(generation);
+                *known = generation.max(*known);
+            }
+        }
+        Ok(newest)
+    }
+
+    /// Removes every generation of a manifest.
+    pub(crate) fn remove_manifest(&self, id: Uuid) -> Result<()> {
+        for object in self.store.list(&format!("snapshots/{id}."))? {
+            self.store.remove(&object.key)?;
+        }
+        Ok(())
+    }
+
+    /// Removes the packs that no manifest names; returns how many bytes that freed. When a
+    /// manifest cannot be read, its packs are unknown and nothing is removed.
+    pub(crate) fn remove_unneeded_packs(&self) -> Result<u64> {
+        let mut needed = HashSet::new();
+        for (id, generation) in self.manifest_keys()? {
+            match Manifest::open(&*self.store, &manifest::key(id, generation)) {
+                Ok(manifest) => needed.extend(manifest.packs.iter().map(PackEntry::key)),
+                Err(error) => {
+                    tracing::warn!(snapshot = %id, reason = %error, "a manifest cannot be read: no pack is removed, because it may need any of them");
+                    return Ok(0);
+                }
+            }
+        }
+        let mut freed = 0;
+        for object in self.store.list("packs/")? {
+            if !needed.contains(&object.key) {
+                failpoint::reached("delete.before-packs")?;
+                self.store.remove(&object.key)?;
+                freed += object.size;
+            }
+        }
+        Ok(freed)
+    }
+
+    /// Bytes of all packs and manifests.
+    pub(crate) fn stored_bytes(&self) -> Result<u64> {
+        let objects = self
+            .store
+            .list("packs/")?
+            .into_iter()
+            .chain(self.store.list("snapshots/")?);
+        Ok(objects.map(|object| object.size).sum())
+    }
+
+    /// Reads a small JSON file of the repository; `None` when there is none.
+    pub(crate) fn read_json<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>> {
+        let path = self.path(key);
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(io_error("open", &path, error)),
+        };
+        match serde_json::from_reader(std::io::BufReader::new(file)) {
+            Ok(value) => Ok(Some(value)),
+            Err(error) => fail!(
+                RepositoryIo,
+                "{} cannot be understood ({error}); move it away to go on without it",
+                path.display()
+            ),
+        }
+    }
+
+    /// Writes a small JSON file of the repository atomically.
+    pub(crate) fn replace_json(&self, key: &str, value: &impl Serialize) -> Result<()> {
+        let target = self.path(key);
+        if let Some(folder) = target.parent() {
+            make_folder(folder, self.root())?;
+        }
+        let scratch = self.scratch()?;
+        let mut file =
+            NamedTempFile::new_in(&scratch).map_err(|error| io_error("create a file in", &scratch, error))?;
+        adopt(file.path(), self.root())?;
+        let json = serde_json::to_vec_pretty(value)
+            .map_err(|error| Error::new(Code::Internal, "cannot encode JSON").because(error))?;
+        file.write_all(&json)
+            .map_err(|error| io_error("write", &target, error))?;
+        replace(file, &target)
+    }
+}

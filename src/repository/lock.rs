@@ -1,0 +1,115 @@
+//! One writer at a time: a lock on a file of the repository, which excludes threads, instances
+//! and processes alike and dies with its holder.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Code, Error, Result};
+use crate::storage::{adopt, io_error, make_folder};
+
+/// How often a waiting operation looks again.
+const POLL: Duration = Duration::from_millis(20);
+
+/// Who holds the lock, for the message of those who wait in vain.
+#[derive(Serialize, Deserialize)]
+struct Holder {
+    pid: u32,
+    operation: String,
+    since: Timestamp,
+}
+
+/// The lock, held until dropped.
+#[derive(Debug)]
+pub(crate) struct Lock {
+    file: File,
+}
+
+/// Shared for reading, exclusive for everything that adds or removes objects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Shared,
+    Exclusive,
+}
+
+impl Lock {
+    /// Waits for the lock until `timeout`, then `REPOSITORY_BUSY` names the holder.
+    pub(crate) fn acquire(root: &Path, mode: Mode, operation: &str, timeout: Duration) -> Result<Self> {
+        let folder = root.join("local");
+        make_folder(&folder, root)?;
+        let path = folder.join("lock");
+        let is_new = !path.exists();
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .open(&path)
+            .map_err(|error| io_error("open the lock", &path, error))?;
+        if is_new {
+            adopt(&path, root)?;
+        }
+        let deadline = Instant::now() + timeout;
+        loop {
+            let attempt = match mode {
+                Mode::Shared => file.try_lock_shared(),
+                Mode::Exclusive => file.try_lock(),
+            };
+            match attempt {
+                Ok(()) => break,
+                Err(TryLockError::WouldBlock) if Instant::now() < deadline => std::thread::sleep(POLL),
+                Err(TryLockError::WouldBlock) => return Err(busy(root, timeout)),
+                Err(TryLockError::Error(error)) => return Err(io_error("lock", &path, error)),
+            }
+        }
+        if mode == Mode::Exclusive {
+            let holder = Holder {
+                pid: std::process::id(),
+                operation: operation.to_owned(),
+                since: Timestamp::now(),
+            };
+            // Only for messages: that it cannot be written must not fail the operation.
+            if let Ok(json) = serde_json::to_vec(&holder) {
+                let _ = std::fs::write(holder_path(root), json);
+                let _ = adopt(&holder_path(root), root);
+            }
+        }
+        Ok(Self { file })
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        let _ = self.file.unlock();
+    }
+}
+
+fn holder_path(root: &Path) -> PathBuf {
+    root.join("local/lock.json")
+}
+
+fn busy(root: &Path, timeout: Duration) -> Error {
+    let holder = std::fs::read(holder_path(root))
+        .ok()
+        .and_then(|json| serde_json::from_slice::<Holder>(&json).ok());
+    let who = holder.map_or_else(
+        || "another operation".to_owned(),
+        |holder| {
+            format!(
+                "process {} ({} since {:.0})",
+                holder.pid, holder.operation, holder.since
+            )
+        },
+    );
+    Error::new(
+        Code::RepositoryBusy,
+        format!(
+            "{} is in use by {who}; gave up after {} ms, nothing was changed",
+            root.display(),
+            timeout.as_millis()
+        ),
+    )
+}

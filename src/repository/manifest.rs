@@ -1,0 +1,325 @@
+//! The manifest of a snapshot: a head of bounded size, the list of packs, the extents.
+
+use std::collections::BTreeMap;
+use std::io::{Read, Seek, Write};
+use std::path::Path;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::bytes::{Fields, ObjectRange};
+use super::extents::{self, Extents};
+use super::hash::{StructureHash, hex, parse_hex};
+use super::pack::{PackEntry, VERSION, refuse_newer};
+use super::page_table::{PageEntry, PageTable};
+use crate::error::{Code, Error, Result, fail};
+use crate::storage::{Reader, Store, io_error};
+
+const MAGIC: &[u8; 8] = b"SWMANI01";
+const PRELUDE_LEN: usize = 64;
+/// One ranged read of this many bytes gets any head.
+const MAX_HEAD: usize = 64 << 10;
+
+/// Why a snapshot was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Kind {
+    /// By `createSnapshot`.
+    Snapshot,
+    /// Before a restore or a reset; what `undoRestore` goes back to.
+    Safety,
+    /// The image failed SQLite's check and is kept for forensics.
+    Forensic,
+}
+
+/// What the manifest says about its snapshot without its pages.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Head {
+    pub(crate) id: Uuid,
+    /// Grows when the manifest is rewritten after repacking; the highest counts.
+    pub(crate) generation: u32,
+    pub(crate) name: String,
+    pub(crate) kind: Kind,
+    pub(crate) created_at: Timestamp,
+    /// Snapshots of one database share it.
+    pub(crate) lineage: Uuid,
+    /// File name of the database, without its folder.
+    pub(crate) database_name: String,
+    pub(crate) page_size: u32,
+    pub(crate) page_count: u32,
+    /// SHA-256 of the whole image, lower-case hex.
+    pub(crate) checksum: String,
+    /// BLAKE3 over all page hashes, lower-case hex.
+    pub(crate) page_list_hash: String,
+    /// No row in the core tables.
+    pub(crate) is_empty: bool,
+    /// Rows of the core tables.
+    pub(crate) core_counts: BTreeMap<String, u64>,
+    /// SQLite's check at creation: `none`, `quick` or `full`.
+    pub(crate) check: String,
+    /// What SQLite found wrong, for forensic images.
+    pub(crate) finding: Option<String>,
+    /// Bytes of the packs that this snapshot added.
+    pub(crate) stored_bytes: u64,
+    pack_count: u32,
+    pack_table_hash: String,
+    extent_count: u32,
+    extents_len: u64,
+    extents_hash: String,
+}
+
+/// What the writer of a manifest knows; the rest of the head is worked out from the tables.
+pub(crate) struct Draft {
+    pub(crate) id: Uuid,
+    pub(crate) generation: u32,
+    pub(crate) name: String,
+    pub(crate) kind: Kind,
+    pub(crate) created_at: Timestamp,
+    pub(crate) lineage: Uuid,
+    pub(crate) database_name: String,
+    pub(crate) page_size: u32,
+    pub(crate) checksum: String,
+    pub(crate) is_empty: bool,
+    pub(crate) core_counts: BTreeMap<String, u64>,
+    pub(crate) check: String,
+    pub(crate) finding: Option<String>,
+    pub(crate) stored_bytes: u64,
+}
+
+impl Head {
+    /// Bytes of the image.
+    pub(crate) fn size(&self) -> u64 {
+        u64::from(self.page_size) * u64::from(self.page_count)
+    }
+
+    pub(crate) fn key(&self) -> String {
+        key(self.id, self.generation)
+    }
+
+    pub(crate) fn packs(&self) -> u32 {
+        self.pack_count
+    }
+
+    pub(crate) fn page_list_hash(&self) -> Result<StructureHash> {
+        parse_hash(&self.page_list_hash)
+    }
+}
+
+/// Key of a manifest.
+pub(crate) fn key(id: Uuid, generation: u32) -> String {
+    format!("snapshots/{id}.{generation}")
+}
+
+/// The reverse of [`key`]; `None` for an object that is no manifest.
+pub(crate) fn parse_key(key: &str) -> Option<(Uuid, u32)> {
+    let (id, generation) = key.strip_prefix("snapshots/")?.split_once('.')?;
+    Some((Uuid::try_parse(id).ok()?, generation.parse().ok()?))
+}
+
+/// Writes a manifest. `packs` are those that `table` counts from 1; unused ones are left out.
+pub(crate) fn write(
+    store: &dyn Store,
+    scratch: &Path,
+    draft: Draft,
+    table: &PageTable,
+    packs: &[PackEntry],
+) -> Result<Head> {
+    let (used, numbers) = used_packs(table, packs)?;
+    let mut pack_table = Vec::with_capacity(used.len() * PackEntry::LEN);
+    used.iter().for_each(|pack| pack.encode(&mut pack_table));
+
+    let mut body = tempfile::tempfile_in(scratch).map_err(|error| io_error("create a file in", scratch, error))?;
+    let mut page_list = blake3::Hasher::new();
+    let entries = table.iter().map(|entry| {
+        let entry = entry?;
+        page_list.update(&entry.hash);
+        Ok(PageEntry {
+            pack: numbers[entry.pack as usize],
+            ..entry
+        })
+    });
+    let extent_count = extents::write(entries, used.len(), &mut body)?;
+    let io = |error| io_error("use", Path::new("a scratch file"), error);
+    let extents_len = body.stream_position().map_err(io)?;
+    body.rewind().map_err(io)?;
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_reader(&body).map_err(io)?;
+    body.rewind().map_err(io)?;
+
+    let head = Head {
+        id: draft.id,
+        generation: draft.generation,
+        name: draft.name,
+        kind: draft.kind,
+        created_at: draft.created_at,
+        lineage: draft.lineage,
+        database_name: draft.database_name,
+        page_size: draft.page_size,
+        page_count: table.pages(),
+        checksum: draft.checksum,
+        page_list_hash: hex(page_list.finalize().as_bytes()),
+        is_empty: draft.is_empty,
+        core_counts: draft.core_counts,
+        check: draft.check,
+        finding: draft.finding,
+        stored_bytes: draft.stored_bytes,
+        pack_count: used.len() as u32,
+        pack_table_hash: hex(blake3::hash(&pack_table).as_bytes()),
+        extent_count,
+        extents_len,
+        extents_hash: hex(hasher.finalize().as_bytes()),
+    };
+    let json = serde_json::to_vec(&head)
+        .map_err(|error| Error::new(Code::Internal, "cannot encode the head").because(error))?;
+    if json.len() > MAX_HEAD - PRELUDE_LEN {
+        fail!(
+            Internal,
+            "the head of the manifest has {} bytes, more than {MAX_HEAD}",
+            json.len()
+        );
+    }
+    let mut object = store.stage()?;
+    let io = |error| io_error("write", Path::new("a manifest"), error);
+    object.write_all(&prelude(&json)).map_err(io)?;
+    object.write_all(&json).map_err(io)?;
+    object.write_all(&pack_table).map_err(io)?;
+    std::io::copy(&mut body, &mut object).map_err(io)?;
+    object.publish(&head.key())?;
+    Ok(head)
+}
+
+/// The packs that the table names, and their new numbers by their old ones.
+fn used_packs(table: &PageTable, packs: &[PackEntry]) -> Result<(Vec<PackEntry>, Vec<u32>)> {
+    let mut is_used = vec![false; packs.len() + 1];
+    for entry in table.iter() {
+        is_used[entry?.pack as usize] = true;
+    }
+    let mut used = Vec::new();
+    let mut numbers = vec![0; packs.len() + 1];
+    for (index, pack) in packs.iter().enumerate() {
+        if is_used[index + 1] {
+            used.push(pack.clone());
+            numbers[index + 1] = used.len() as u32;
+        }
+    }
+    Ok((used, numbers))
+}
+
+fn prelude(json: &[u8]) -> [u8; PRELUDE_LEN] {
+    let mut prelude = [0; PRELUDE_LEN];
+    prelude[0..8].copy_from_slice(MAGIC);
+    prelude[8..10].copy_from_slice(&VERSION.to_le_bytes());
+    prelude[12..16].copy_from_slice(&(json.len() as u32).to_le_bytes());
+    prelude[16..48].copy_from_slice(blake3::hash(json).as_bytes());
+    prelude
+}
+
+/// A manifest opened for reading its packs and pages.
+pub(crate) struct Manifest {
+    pub(crate) head: Head,
+    pub(crate) packs: Vec<PackEntry>,
+    object: Box<dyn Reader>,
+    extents_offset: u64,
+}
+
+impl Manifest {
+    /// Opens a manifest and checks the hash of every part.
+    pub(crate) fn open(store: &dyn Store, key: &str) -> Result<Self> {
+        let what = format!("manifest {}", store.locate(key));
+        let object = store.open(key)?;
+        let (head, head_end) = read_head_from(&*object, &what)?;
+        let extents_offset = head_end + u64::from(head.pack_count) * PackEntry::LEN as u64;
+        if object.size() != extents_offset + head.extents_len {
+            fail!(
+                SnapshotDamaged,
+                "{what} has {} bytes instead of {}",
+                object.size(),
+                extents_offset + head.extents_len
+            );
+        }
+        let mut table = vec![0; (extents_offset - head_end) as usize];
+        object.read_exact_at(head_end, &mut table)?;
+        let mut hasher = blake3::Hasher::new();
+        hasher
+            .update_reader(ObjectRange {
+                object: &*object,
+                offset: extents_offset,
+                end: object.size(),
+            })
+            .map_err(|error| Error::new(Code::SnapshotDamaged, format!("{what} cannot be read")).because(error))?;
+        if blake3::hash(&table) != parse_hash(&head.pack_table_hash)?
+            || hasher.finalize() != parse_hash(&head.extents_hash)?
+        {
+            fail!(SnapshotDamaged, "a part of {what} does not have its hash");
+        }
+        let packs = table.chunks_exact(PackEntry::LEN).map(PackEntry::decode).collect();
+        Ok(Self {
+            head,
+            packs,
+            object,
+            extents_offset,
+        })
+    }
+
+    /// The runs of pages, in page order.
+    pub(crate) fn extents(&self) -> Result<Extents<impl Read + '_>> {
+        let range = ObjectRange {
+            object: &*self.object,
+            offset: self.extents_offset,
+            end: self.object.size(),
+        };
+        Extents::new(range, self.packs.len(), self.head.page_count)
+    }
+}
+
+/// Reads the head of a manifest alone.
+pub(crate) fn read_head(store: &dyn Store, key: &str) -> Result<Head> {
+    let object = store.open(key)?;
+    let (head, _) = read_head_from(&*object, &format!("manifest {}", store.locate(key)))?;
+    if parse_key(key) != Some((head.id, head.generation)) {
+        fail!(
+            SnapshotDamaged,
+            "manifest {} belongs to another snapshot",
+            store.locate(key)
+        );
+    }
+    Ok(head)
+}
+
+fn read_head_from(object: &dyn Reader, what: &str) -> Result<(Head, u64)> {
+    if object.size() < PRELUDE_LEN as u64 {
+        fail!(SnapshotDamaged, "{what} has only {} bytes", object.size());
+    }
+    let mut start = vec![0; MAX_HEAD.min(object.size() as usize)];
+    object.read_exact_at(0, &mut start)?;
+    let mut fields = Fields(&start);
+    if &fields.take::<8>() != MAGIC {
+        fail!(SnapshotDamaged, "{what} does not start like a manifest");
+    }
+    refuse_newer(fields.u16(), fields.u16(), what)?;
+    let length = fields.u32() as usize;
+    let hash: StructureHash = fields.take();
+    let Some(json) = start.get(PRELUDE_LEN..PRELUDE_LEN + length) else {
+        fail!(SnapshotDamaged, "{what} names a head of {length} bytes");
+    };
+    if blake3::hash(json) != hash {
+        fail!(SnapshotDamaged, "the head of {what} does not have its hash");
+    }
+    let head = serde_json::from_slice(json).map_err(|error| {
+        Error::new(
+            Code::SnapshotDamaged,
+            format!("the head of {what} cannot be understood"),
+        )
+        .because(error)
+    })?;
+    Ok((head, (PRELUDE_LEN + length) as u64))
+}
+
+fn parse_hash(text: &str) -> Result<StructureHash> {
+    match parse_hex(text) {
+        Some(hash) => Ok(hash),
+        None => fail!(SnapshotDamaged, "a manifest holds a malformed hash"),
+    }
+}

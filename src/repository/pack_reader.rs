@@ -1,0 +1,167 @@
+//! Reads pages back out of a pack. A reader exists only for a pack whose footer was verified.
+
+use super::bytes::{Fields, ObjectRange};
+use super::hash::{PAGE_HASH_LEN, PageHash, page_hash};
+use super::pack::{FRAME_ENTRY_LEN, HEADER_LEN, Header, PAGE_ENTRY_LEN, PackEntry, TRAILER_LEN, Trailer};
+use crate::error::{Code, Error, Result, fail};
+use crate::storage::{Reader, Store};
+
+/// A pack whose size, trailer and footer are as the manifest says.
+pub(crate) struct PackReader {
+    name: String,
+    object: Box<dyn Reader>,
+    page_size: u32,
+    pages_per_frame: u32,
+    pages: u32,
+    footer_offset: u64,
+    /// Where each frame starts, and where the last one ends: at most 32 KB.
+    frame_offsets: Vec<u64>,
+}
+
+impl PackReader {
+    pub(crate) fn open(store: &dyn Store, entry: &PackEntry) -> Result<Self> {
+        let name = format!("pack {}", store.locate(&entry.key()));
+        let object = store.open(&entry.key())?;
+        let size = object.size();
+        if size != entry.size || size < (HEADER_LEN + TRAILER_LEN) as u64 {
+            fail!(SnapshotDamaged, "{name} has {size} bytes instead of {}", entry.size);
+        }
+        let mut header_bytes = [0; HEADER_LEN];
+        object.read_exact_at(0, &mut header_bytes)?;
+        let header = Header::decode(&header_bytes, &name)?;
+        let mut trailer_bytes = [0; TRAILER_LEN];
+        object.read_exact_at(size - TRAILER_LEN as u64, &mut trailer_bytes)?;
+        let trailer = Trailer::decode(&trailer_bytes, size, &name)?;
+        if trailer.footer_hash != entry.footer_hash || header.id != entry.id || trailer.pages != entry.pages {
+            fail!(SnapshotDamaged, "{name} is not the pack that the manifest names");
+        }
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&header_bytes);
+        let footer = ObjectRange {
+            object: &*object,
+            offset: trailer.footer_offset,
+            end: size - TRAILER_LEN as u64,
+        };
+        hasher
+            .update_reader(footer)
+            .map_err(|error| damaged(&name, "cannot be read").because(error))?;
+        if hasher.finalize() != trailer.footer_hash {
+            fail!(
+                SnapshotDamaged,
+                "the footer of {name} does not have the hash that the manifest names"
+            );
+        }
+        let frame_offsets = read_frame_offsets(&*object, &trailer, &name)?;
+        Ok(Self {
+            name,
+            object,
+            page_size: header.page_size,
+            pages_per_frame: header.pages_per_frame,
+            pages: trailer.pages,
+            footer_offset: trailer.footer_offset,
+            frame_offsets,
+        })
+    }
+
+    pub(crate) fn page_size(&self) -> u32 {
+        self.page_size
+    }
+
+    pub(crate) fn frames(&self) -> u32 {
+        self.frame_offsets.len() as u32 - 1
+    }
+
+    /// The frame that holds the page at `position`.
+    pub(crate) fn frame_of(&self, position: u32) -> u32 {
+        position / self.pages_per_frame
+    }
+
+    /// Place of a page within its frame, in bytes.
+    pub(crate) fn offset_in_frame(&self, position: u32) -> usize {
+        ((position % self.pages_per_frame) * self.page_size) as usize
+    }
+
+    /// Number and hash of `count` pages from `position`.
+    pub(crate) fn entries(&self, position: u32, count: u32) -> Result<Vec<(u32, PageHash)>> {
+        if position.checked_add(count).is_none_or(|end| end > self.pages) {
+            fail!(
+                SnapshotDamaged,
+                "the manifest names pages that {} does not hold",
+                self.name
+            );
+        }
+        let mut bytes = vec![0; count as usize * PAGE_ENTRY_LEN];
+        self.object.read_exact_at(
+            self.footer_offset + u64::from(position) * PAGE_ENTRY_LEN as u64,
+            &mut bytes,
+        )?;
+        let entry = |bytes: &[u8]| {
+            let mut fields = Fields(bytes);
+            (fields.u32(), fields.take::<PAGE_HASH_LEN>())
+        };
+        Ok(bytes.chunks_exact(PAGE_ENTRY_LEN).map(entry).collect())
+    }
+
+    /// Decompresses a frame and checks the hash of every page in it.
+    pub(crate) fn frame(&self, frame: u32) -> Result<Vec<u8>> {
+        let first = frame * self.pages_per_frame;
+        let pages = self.pages_per_frame.min(self.pages.saturating_sub(first));
+        let (start, end) = match (
+            self.frame_offsets.get(frame as usize),
+            self.frame_offsets.get(frame as usize + 1),
+        ) {
+            (Some(start), Some(end)) if pages > 0 => (*start, *end),
+            _ => fail!(SnapshotDamaged, "{} has no frame {frame}", self.name),
+        };
+        let mut compressed = vec![0; (end - start) as usize];
+        self.object.read_exact_at(start, &mut compressed)?;
+        let length = (pages * self.page_size) as usize;
+        let data = zstd::bulk::decompress(&compressed, length)
+            .map_err(|error| damaged(&self.name, &format!("cannot be decompressed in frame {frame}")).because(error))?;
+        if data.len() != length {
+            fail!(
+                SnapshotDamaged,
+                "frame {frame} of {} has {} bytes instead of {length}",
+                self.name,
+                data.len()
+            );
+        }
+        for ((page, hash), bytes) in self
+            .entries(first, pages)?
+            .into_iter()
+            .zip(data.chunks_exact(self.page_size as usize))
+        {
+            if page_hash(bytes) != hash {
+                fail!(
+                    SnapshotDamaged,
+                    "page {page} in frame {frame} of {} does not have its hash",
+                    self.name
+                );
+            }
+        }
+        Ok(data)
+    }
+}
+
+fn read_frame_offsets(object: &dyn Reader, trailer: &Trailer, name: &str) -> Result<Vec<u64>> {
+    let mut lengths = vec![0; trailer.frames as usize * FRAME_ENTRY_LEN];
+    object.read_exact_at(
+        trailer.footer_offset + u64::from(trailer.pages) * PAGE_ENTRY_LEN as u64,
+        &mut lengths,
+    )?;
+    let mut offsets = Vec::with_capacity(trailer.frames as usize + 1);
+    let mut offset = HEADER_LEN as u64;
+    offsets.push(offset);
+    for length in lengths.chunks_exact(FRAME_ENTRY_LEN) {
+        offset += u64::from(Fields(length).u32());
+        offsets.push(offset);
+    }
+    if offset != trailer.footer_offset {
+        fail!(SnapshotDamaged, "the frames of {name} do not fill it");
+    }
+    Ok(offsets)
+}
+
+fn damaged(name: &str, how: &str) -> Error {
+    Error::new(Code::SnapshotDamaged, format!("{name} {how}"))
+}

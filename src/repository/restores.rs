@@ -1,0 +1,81 @@
+//! The journal of restores: what is about to be done is written before it is done, the outcome
+//! after it. It outlives the database's own `Snapshot` table, which a restore rewinds.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::folder::Repository;
+use crate::error::Result;
+use crate::storage::Store;
+
+const FOLDER: &str = "local/restores/";
+/// Finished entries that are kept.
+const KEPT: usize = 100;
+
+/// How far a restore got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Outcome {
+    /// Written down, not known to be finished.
+    Begun,
+    Done,
+    Failed,
+}
+
+/// One restore.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Restore {
+    pub(crate) id: Uuid,
+    pub(crate) snapshot: Uuid,
+    pub(crate) snapshot_name: String,
+    /// Canonical path of the database.
+    pub(crate) database: std::path::PathBuf,
+    /// What the database held before; `None` when there was none.
+    pub(crate) safety: Option<Uuid>,
+    /// Schema cookie before the restore: the restore's transaction raises it, so it tells
+    /// whether a restore that was cut off had committed. `None`: the file did not exist.
+    pub(crate) cookie_before: Option<u32>,
+    pub(crate) outcome: Outcome,
+    pub(crate) message: Option<String>,
+    pub(crate) at: Timestamp,
+    /// Already taken back by `undoRestore`.
+    #[serde(default)]
+    pub(crate) undone: bool,
+}
+
+impl Restore {
+    fn key(&self) -> String {
+        format!("{FOLDER}{}", self.id)
+    }
+
+    /// Writes the entry, or its new state.
+    pub(crate) fn save(&self, repository: &Repository) -> Result<()> {
+        repository.replace_json(&self.key(), self)
+    }
+}
+
+/// Every entry, oldest first.
+pub(crate) fn all(repository: &Repository) -> Result<Vec<Restore>> {
+    let mut restores: Vec<Restore> = Vec::new();
+    for object in repository.store().list(FOLDER)? {
+        if let Some(restore) = repository.read_json(&object.key)? {
+            restores.push(restore);
+        }
+    }
+    restores.sort_by_key(|restore| restore.at);
+    Ok(restores)
+}
+
+/// Forgets the oldest finished entries.
+pub(crate) fn trim(repository: &Repository) -> Result<()> {
+    let finished: Vec<Restore> = all(repository)?
+        .into_iter()
+        .filter(|restore| restore.outcome != Outcome::Begun)
+        .collect();
+    for old in finished.iter().take(finished.len().saturating_sub(KEPT)) {
+        repository.store().remove(&old.key())?;
+    }
+    Ok(())
+}

@@ -1,0 +1,123 @@
+//! A snapshot opened for reading: manifest and packs.
+
+use std::path::Path;
+use std::sync::mpsc::sync_channel;
+
+use super::folder::Repository;
+use super::hash::ImageHasher;
+use super::manifest::{Head, Manifest};
+use super::packed_pages::PackedPages;
+use super::page_table::{PageEntry, PageTable, PageTableWriter};
+use crate::error::{Code, Error, Result, fail};
+
+/// Runs of pages (1 MiB) between the thread that decompresses and the one that consumes.
+const RUNS_IN_FLIGHT: usize = 8;
+const RUN_BYTES: usize = 1 << 20;
+
+/// A snapshot whose manifest and packs are present and well formed.
+pub(crate) struct Snapshot {
+    pub(crate) manifest: Manifest,
+    pages: PackedPages,
+}
+
+impl Snapshot {
+    pub(crate) fn open(repository: &Repository, head: &Head) -> Result<Self> {
+        let manifest = repository.open_manifest(head)?;
+        let pages = PackedPages::open(&**repository.store(), &manifest.packs, head.page_size)?;
+        Ok(Self { manifest, pages })
+    }
+
+    pub(crate) fn head(&self) -> &Head {
+        &self.manifest.head
+    }
+
+    /// Hash and place of every page, from the packs' footers, checked against the manifest.
+    pub(crate) fn page_table(&self, scratch: &Path) -> Result<PageTable> {
+        let mut table = PageTableWriter::new(scratch)?;
+        for extent in self.manifest.extents()? {
+            let extent = extent?;
+            if extent.pack == 0 {
+                for _ in 0..extent.count {
+                    table.push(&PageEntry::HOLE)?;
+                }
+                continue;
+            }
+            let entries = self.pages.pack(extent.pack)?.entries(extent.position, extent.count)?;
+            for (offset, (page, hash)) in (0..).zip(entries) {
+                if page != extent.first_page + offset {
+                    fail!(
+                        SnapshotDamaged,
+                        "the manifest of {} has page {page} where page {} belongs",
+                        self.head().name,
+                        extent.first_page + offset
+                    );
+                }
+                table.push(&PageEntry { hash, pack: extent.pack, position: extent.position + offset })?;
+            }
+        }
+        let table = table.finish()?;
+        if table.list_hash()? != self.head().page_list_hash()? {
+            fail!(SnapshotDamaged, "the page hashes of {} are not those of its manifest", self.head().name);
+        }
+        Ok(table)
+    }
+
+    /// The bytes of one page, compared with its hash.
+    pub(crate) fn page(&mut self, entry: &PageEntry) -> Result<&[u8]> {
+        self.pages.page(entry)
+    }
+
+    /// Hands every page in order to `sink`, in runs, while another thread decompresses ahead.
+    /// The lock-byte page comes as zeros.
+    pub(crate) fn read_all(&mut self, table: &PageTable, mut sink: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+        let page_size = self.head().page_size as usize;
+        let (send, runs) = sync_channel::<Vec<u8>>(RUNS_IN_FLIGHT);
+        let pages = &mut self.pages;
+        std::thread::scope(|scope| {
+            let reader = scope.spawn(move || -> Result<()> {
+                let mut run = Vec::with_capacity(RUN_BYTES);
+                for entry in table.iter() {
+                    let entry = entry?;
+                    if entry.pack == 0 {
+                        run.resize(run.len() + page_size, 0);
+                    } else {
+                        run.extend_from_slice(pages.page(&entry)?);
+                    }
+                    if run.len() >= RUN_BYTES && send.send(std::mem::replace(&mut run, Vec::with_capacity(RUN_BYTES))).is_err() {
+                        // The consumer failed, and says why.
+                        return Ok(());
+                    }
+                }
+                let _ = send.send(run);
+                Ok(())
+            });
+            let consumed = runs.into_iter().try_for_each(|run| sink(&run));
+            let read = reader.join().unwrap_or_else(|_| Err(Error::new(Code::Internal, "the reading thread died")));
+            consumed.and(read)
+        })
+    }
+
+    /// Recomputes every hash: each page's, the list of pages', the whole image's.
+    pub(crate) fn verify_data(&mut self, table: &PageTable, mut seen: impl FnMut(u64)) -> Result<()> {
+        let mut image = ImageHasher::default();
+        self.read_all(table, |run| {
+            image.update(run);
+            seen(run.len() as u64);
+            Ok(())
+        })?;
+        self.check_image(&image.finish())
+    }
+
+    /// Compares the SHA-256 of an assembled image with the manifest's.
+    pub(crate) fn check_image(&self, checksum: &str) -> Result<()> {
+        if checksum != self.head().checksum {
+            fail!(
+                SnapshotDamaged,
+                "the image of {} has SHA-256 {checksum} instead of {}",
+                self.head().name,
+                self.head().checksum
+            );
+        }
+        Ok(())
+    }
+}
