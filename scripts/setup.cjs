@@ -36,7 +36,9 @@ function installDependencies() {
   );
   if (modified(STAMP) > wanted) return;
   console.log('Installing the dependencies (better-sqlite3 is compiled, which takes a minute or two)');
-  run('npm', ['ci', '--no-audit', '--no-fund']);
+  // Not `npm ci`: it refuses a lock file that lacks other platforms' optional packages, which npm
+  // leaves out where the registry does not have them. The versions are those of the lock file.
+  run('npm', ['install', '--no-save', '--no-audit', '--no-fund']);
   fs.writeFileSync(STAMP, '');
 }
 

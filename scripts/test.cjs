@@ -22,7 +22,8 @@ const STEPS = [
   ['Types', () => run(bin('tsc'), ['--noEmit', '-p', '__test__/types'])],
   ['Rust tests', () => run('cargo', ['test', '--quiet', '--release', '--target', hostTriple()])],
   ['JavaScript tests', () => run(bin('jest'), [])],
-  ['Node.js module tests', () => run(process.execPath, ['--test', '__test__/node/'])],
+  ['Node.js module tests', () => run(process.execPath, ['--test', '__test__/node/', '__test__/prisma/'])],
+  ['Process tests', () => run(process.execPath, ['--test', '--test-concurrency=1', '__test__/process/'])],
 ];
 
 const started = performance.now();
