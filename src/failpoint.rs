@@ -2,8 +2,9 @@
 //!
 //! `SNAPSHOT_WRITER_FAILPOINT=<name>=<action>` arms one place: `kill` ends the process with
 //! SIGKILL, `fail` returns an error of code `INTERNAL`, `full` returns `REPOSITORY_FULL`,
-//! `pause:<file>` waits while `<file>` exists. They are part of the released addon, so that
-//! the tests run the very artifact that ships; an unarmed place costs one comparison.
+//! `pause:<file>` writes `<file>.reached` and waits while `<file>` exists. They are part of the
+//! released addon, so that the tests run the very artifact that ships; an unarmed place costs
+//! one comparison.
 
 use std::path::Path;
 use std::sync::OnceLock;
@@ -38,6 +39,8 @@ pub(crate) fn reached(name: &str) -> Result<()> {
         "fail" => fail!(Internal, "failpoint {name}"),
         pause => {
             if let Some(file) = pause.strip_prefix("pause:") {
+                // Tells the test that the worker stands here.
+                let _ = std::fs::write(format!("{file}.reached"), name);
                 while Path::new(file).exists() {
                     std::thread::sleep(Duration::from_millis(10));
                 }
