@@ -46,7 +46,7 @@ async function walk(folder) {
   const first = await writer.createSnapshot('demo: before');
   await reportSnapshot(writer, first);
 
-  heading('3', 'One row in a hundred changes; the second snapshot stores the difference');
+  heading('3', 'One reality in a hundred changes, all over the file; only changed pages are stored');
   const changed = changeRows(connection, 100);
   const lost = fingerprint(connection);
   const second = await writer.createSnapshot('demo: after');
