@@ -118,15 +118,18 @@ pub(crate) fn rows(conn: &Connection) -> rusqlite::Result<Vec<Record>> {
 }
 
 /// The row of that name.
+#[cfg(test)]
 pub(crate) fn find(conn: &Connection, name: &str) -> rusqlite::Result<Option<Record>> {
     find_by(conn, "name", name)
 }
 
 /// The row with that id.
+#[cfg(test)]
 pub(crate) fn find_by_id(conn: &Connection, id: &str) -> rusqlite::Result<Option<Record>> {
     find_by(conn, "id", id)
 }
 
+#[cfg(test)]
 fn find_by(conn: &Connection, column: &str, value: &str) -> rusqlite::Result<Option<Record>> {
     if state(conn)? != CatalogState::Present {
         return Ok(None);

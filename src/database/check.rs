@@ -14,7 +14,11 @@ const MAX_FINDINGS: usize = 10;
 const STEPS_PER_LOOK: i32 = 100_000;
 
 /// Runs `quick_check` or `integrity_check`; returns SQLite's findings, `None` when all is well.
-pub(crate) fn check(image: &mut ImageDatabase, level: Check, alive: Arc<dyn Fn() -> bool + Send + Sync>) -> Result<Option<String>> {
+pub(crate) fn check(
+    image: &mut ImageDatabase,
+    level: Check,
+    alive: Arc<dyn Fn() -> bool + Send + Sync>,
+) -> Result<Option<String>> {
     let pragma = match level {
         Check::None => return Ok(None),
         Check::Quick => "quick_check",
@@ -25,7 +29,9 @@ pub(crate) fn check(image: &mut ImageDatabase, level: Check, alive: Arc<dyn Fn()
         .connection_mut()
         .progress_handler(STEPS_PER_LOOK, Some(interrupt))
         .map_err(|error| Error::new(Code::Internal, "cannot watch the check").because(error))?;
-    let findings = rows(image.connection(), &format!("PRAGMA {pragma}({MAX_FINDINGS})"), |row| row.get(0));
+    let findings = rows(image.connection(), &format!("PRAGMA {pragma}({MAX_FINDINGS})"), |row| {
+        row.get(0)
+    });
     judge(image, findings, |findings| findings == ["ok"])
 }
 
@@ -33,17 +39,28 @@ pub(crate) fn check(image: &mut ImageDatabase, level: Check, alive: Arc<dyn Fn()
 pub(crate) fn check_foreign_keys(image: &ImageDatabase) -> Result<Option<String>> {
     let findings = rows(image.connection(), "PRAGMA foreign_key_check", |row| {
         let (table, rowid, parent): (String, Option<i64>, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
-        Ok(format!("row {} of {table} points to a missing row of {parent}", rowid.map_or("?".to_owned(), |id| id.to_string())))
+        Ok(format!(
+            "row {} of {table} points to a missing row of {parent}",
+            rowid.map_or("?".to_owned(), |id| id.to_string())
+        ))
     });
     judge(image, findings, <[String]>::is_empty)
 }
 
-fn rows(conn: &Connection, sql: &str, read: impl Fn(&rusqlite::Row<'_>) -> rusqlite::Result<String>) -> rusqlite::Result<Vec<String>> {
+fn rows(
+    conn: &Connection,
+    sql: &str,
+    read: impl Fn(&rusqlite::Row<'_>) -> rusqlite::Result<String>,
+) -> rusqlite::Result<Vec<String>> {
     let mut statement = conn.prepare(sql)?;
     statement.query_map([], |row| read(row))?.take(MAX_FINDINGS).collect()
 }
 
-fn judge(image: &ImageDatabase, findings: rusqlite::Result<Vec<String>>, is_good: impl Fn(&[String]) -> bool) -> Result<Option<String>> {
+fn judge(
+    image: &ImageDatabase,
+    findings: rusqlite::Result<Vec<String>>,
+    is_good: impl Fn(&[String]) -> bool,
+) -> Result<Option<String>> {
     match findings {
         Ok(findings) if is_good(&findings) => Ok(None),
         Ok(findings) => Ok(Some(findings.join("; "))),

@@ -3,6 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 
 use super::*;
+use crate::database::target::RestoreTransaction;
 use crate::database::testing::*;
 
 #[test]
@@ -152,6 +153,7 @@ fn read_only_folders_are_read_as_far_as_possible() {
         ],
     ));
     let other = OtherProcess::start(&open_wal, &["DELETE FROM item WHERE id = 1"]);
+    let image = header_of(&place.image(&filling(5)));
     for name in names_of(&place) {
         std::fs::set_permissions(place.path(&name), std::fs::Permissions::from_mode(0o444)).unwrap();
     }
@@ -163,6 +165,10 @@ fn read_only_folders_are_read_as_far_as_possible() {
         assert_eq!(count(&open_for_reading(&open_wal).unwrap(), "item"), 19);
         assert_eq!(open_for_reading(&wal).unwrap_err().code, Code::DatabaseReadonly);
         assert_eq!(open_for_reading(&hot).unwrap_err().code, Code::DatabaseReadonly);
+        for path in [&plain, &wal, &open_wal, &hot] {
+            let begin = RestoreTransaction::begin(path, &image, in_ms(100));
+            assert_eq!(begin.err().unwrap().code, Code::DatabaseReadonly, "{}", path.display());
+        }
     })
     .join()
     .unwrap();

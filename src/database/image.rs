@@ -25,18 +25,34 @@ pub(crate) fn open(image: Box<dyn Image>) -> Result<ImageDatabase> {
     register();
     let name = format!("image-{}", NEXT.fetch_add(1, Ordering::Relaxed));
     let page_size = image.page_size();
-    lock_images().insert(name.clone(), Entry { image, buffered: 0, page: vec![0; page_size as usize], error: None });
+    lock_images().insert(
+        name.clone(),
+        Entry {
+            image,
+            buffered: 0,
+            page: vec![0; page_size as usize],
+            error: None,
+        },
+    );
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let opened = Connection::open_with_flags_and_vfs(&name, flags, VFS_NAME).and_then(|conn| {
         // The image may hold anything; nothing in it is to be executed or written.
-        conn.execute_batch("PRAGMA trusted_schema=OFF; PRAGMA temp_store=MEMORY; PRAGMA cell_size_check=ON; PRAGMA cache_size=-16384")?;
+        conn.execute_batch(
+            "PRAGMA trusted_schema=OFF; PRAGMA temp_store=MEMORY; PRAGMA cell_size_check=ON; PRAGMA cache_size=-16384",
+        )?;
         Ok(conn)
     });
     match opened {
         Ok(conn) => Ok(ImageDatabase { conn: Some(conn), name }),
         Err(error) => {
             let inner = lock_images().remove(&name).and_then(|entry| entry.error);
-            Err(inner.unwrap_or_else(|| Error::new(Code::DatabaseCorrupt, "the captured image cannot be opened as a database").because(error)))
+            Err(inner.unwrap_or_else(|| {
+                Error::new(
+                    Code::DatabaseCorrupt,
+                    "the captured image cannot be opened as a database",
+                )
+                .because(error)
+            }))
         }
     }
 }
@@ -145,7 +161,10 @@ struct ImageFile {
     name: *mut String,
 }
 
-#[expect(unsafe_code, reason = "a VFS is registered through SQLite's C interface; there is no other one")]
+#[expect(
+    unsafe_code,
+    reason = "a VFS is registered through SQLite's C interface; there is no other one"
+)]
 fn register() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -226,10 +245,16 @@ unsafe extern "C" fn x_close(file: *mut ffi::sqlite3_file) -> c_int {
 #[expect(unsafe_code, reason = "SQLite passes raw pointers")]
 unsafe extern "C" fn x_read(file: *mut ffi::sqlite3_file, out: *mut c_void, amount: c_int, offset: i64) -> c_int {
     // SAFETY: `out` has room for `amount` bytes, and `name` lives until `x_close`.
-    let (name, out) =
-        unsafe { (&*(*file.cast::<ImageFile>()).name, std::slice::from_raw_parts_mut(out.cast::<u8>(), amount as usize)) };
+    let (name, out) = unsafe {
+        (
+            &*(*file.cast::<ImageFile>()).name,
+            std::slice::from_raw_parts_mut(out.cast::<u8>(), amount as usize),
+        )
+    };
     let mut images = lock_images();
-    let Some(entry) = images.get_mut(name) else { return ffi::SQLITE_IOERR_READ };
+    let Some(entry) = images.get_mut(name) else {
+        return ffi::SQLITE_IOERR_READ;
+    };
     match entry.read(out, offset as u64) {
         Ok(read) if read == out.len() => ffi::SQLITE_OK,
         Ok(read) => {
@@ -248,14 +273,21 @@ unsafe extern "C" fn x_file_size(file: *mut ffi::sqlite3_file, size: *mut i64) -
     // SAFETY: as in `x_read`; `size` is SQLite's.
     unsafe {
         let images = lock_images();
-        let Some(entry) = images.get(&*(*file.cast::<ImageFile>()).name) else { return ffi::SQLITE_IOERR_FSTAT };
+        let Some(entry) = images.get(&*(*file.cast::<ImageFile>()).name) else {
+            return ffi::SQLITE_IOERR_FSTAT;
+        };
         *size = i64::from(entry.image.page_size()) * i64::from(entry.image.page_count());
     }
     ffi::SQLITE_OK
 }
 
 #[expect(unsafe_code, reason = "SQLite passes raw pointers")]
-unsafe extern "C" fn x_full_pathname(_: *mut ffi::sqlite3_vfs, name: *const c_char, room: c_int, out: *mut c_char) -> c_int {
+unsafe extern "C" fn x_full_pathname(
+    _: *mut ffi::sqlite3_vfs,
+    name: *const c_char,
+    room: c_int,
+    out: *mut c_char,
+) -> c_int {
     // SAFETY: `name` is a C string, `out` has room for `room` bytes.
     unsafe {
         let bytes = CString::from(CStr::from_ptr(name)).into_bytes_with_nul();
@@ -331,7 +363,11 @@ pub(crate) struct FileImage {
 
 impl FileImage {
     pub(crate) fn new(file: std::fs::File, page_size: u32, page_count: u32) -> Self {
-        Self { file, page_size, page_count }
+        Self {
+            file,
+            page_size,
+            page_count,
+        }
     }
 }
 

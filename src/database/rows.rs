@@ -29,7 +29,11 @@ impl Rows {
         if let Some(warning) = state.warning() {
             tracing::warn!("{warning}");
         }
-        Ok(Self { conn: (state == CatalogState::Present).then_some(conn), path: path.to_path_buf(), deadline })
+        Ok(Self {
+            conn: (state == CatalogState::Present).then_some(conn),
+            path: path.to_path_buf(),
+            deadline,
+        })
     }
 
     /// See [`catalog::upsert`].
@@ -48,8 +52,15 @@ impl Rows {
     }
 
     /// See [`catalog::set_restore`].
-    pub(crate) fn set_restore(&self, id: &str, status: RestoreStatus, message: Option<&str>, at: Option<Timestamp>) -> Result<()> {
-        self.change(|conn| catalog::set_restore(conn, id, status, message, at)).map(drop)
+    pub(crate) fn set_restore(
+        &self,
+        id: &str,
+        status: RestoreStatus,
+        message: Option<&str>,
+        at: Option<Timestamp>,
+    ) -> Result<()> {
+        self.change(|conn| catalog::set_restore(conn, id, status, message, at))
+            .map(drop)
     }
 
     /// See [`catalog::delete`].
@@ -75,7 +86,10 @@ pub(crate) fn read(path: &Path, deadline: Instant) -> Result<Vec<Record>> {
 /// A connection for small changes: journal mode as found, no checkpoint at the end, waiting is ours.
 pub(crate) fn open_for_writing(path: &Path) -> Result<Connection> {
     let open = || {
-        let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+        let conn = Connection::open_with_flags(
+            path,
+            OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+        )?;
         conn.busy_timeout(std::time::Duration::ZERO)?;
         conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
         conn.execute_batch("PRAGMA trusted_schema=OFF")?;
@@ -106,7 +120,11 @@ pub(crate) fn is_empty(path: &Path, core_tables: &[String], deadline: Instant) -
 }
 
 /// Rows of the core tables, see [`super::content::core_counts`].
-pub(crate) fn core_counts(path: &Path, core_tables: &[String], deadline: Instant) -> Result<std::collections::BTreeMap<String, u64>> {
+pub(crate) fn core_counts(
+    path: &Path,
+    core_tables: &[String],
+    deadline: Instant,
+) -> Result<std::collections::BTreeMap<String, u64>> {
     let conn = open_for_reading(path)?;
     wait_while_busy(path, deadline, || super::content::core_counts(&conn, core_tables))
 }

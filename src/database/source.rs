@@ -43,6 +43,8 @@ impl Mark {
 /// Pages in a row, as read in one transaction.
 pub(crate) struct Batch {
     pub(crate) first_page: u32,
+    /// Pages of the whole database, for progress.
+    pub(crate) of_pages: u32,
     pub(crate) data: Vec<u8>,
 }
 
@@ -71,8 +73,15 @@ impl PageSource {
     pub(crate) fn open(path: &Path, deadline: Instant) -> Result<Self> {
         let conn = open_for_reading(path)?;
         // Pages are pages: a schema that cannot be parsed must not keep us from storing them.
-        conn.execute_batch("PRAGMA writable_schema=ON").map_err(|error| database_error("open", path, error))?;
-        let mut source = Self { conn, path: path.to_path_buf(), page_size: 0, deadline, last_activity: None };
+        conn.execute_batch("PRAGMA writable_schema=ON")
+            .map_err(|error| database_error("open", path, error))?;
+        let mut source = Self {
+            conn,
+            path: path.to_path_buf(),
+            page_size: 0,
+            deadline,
+            last_activity: None,
+        };
         source.begin()?;
         source.page_size = source.pragma("page_size")?;
         source.end()?;
@@ -86,7 +95,11 @@ impl PageSource {
     /// Fails when the file under the connection is no longer the one at its path.
     pub(crate) fn check_not_moved(&self) -> Result<()> {
         if has_moved(&self.conn)? {
-            fail!(DatabaseMoved, "{} was replaced while it was read; nothing was stored", self.path.display());
+            fail!(
+                DatabaseMoved,
+                "{} was replaced while it was read; nothing was stored",
+                self.path.display()
+            );
         }
         Ok(())
     }
@@ -112,7 +125,9 @@ impl PageSource {
 
     /// Ends the read transaction.
     pub(crate) fn end(&self) -> Result<()> {
-        self.conn.execute_batch("COMMIT").map_err(|error| database_error("read", &self.path, error))
+        self.conn
+            .execute_batch("COMMIT")
+            .map_err(|error| database_error("read", &self.path, error))
     }
 
     /// Reads the whole database in short transactions.
@@ -124,7 +139,7 @@ impl PageSource {
         let mut held = Duration::ZERO;
         let mut next = 1;
         loop {
-            if journal.exists() {
+            if is_fresh(&journal) {
                 self.last_activity = Some(Instant::now());
             }
             let mark = self.begin()?;
@@ -136,7 +151,11 @@ impl PageSource {
             unchanged &= !mark.wal;
             first_mark.get_or_insert(mark);
             last_mark = Some(mark);
-            let mut batch = Batch { first_page: next, data: Vec::with_capacity(BATCH_BYTES) };
+            let mut batch = Batch {
+                first_page: next,
+                of_pages: mark.page_count,
+                data: Vec::with_capacity(BATCH_BYTES),
+            };
             while next <= mark.page_count && batch.data.len() < BATCH_BYTES && begun.elapsed() < HOLD {
                 self.read_page(next, &mut batch.data)?;
                 next += 1;
@@ -154,15 +173,24 @@ impl PageSource {
             std::thread::sleep(if active { slice * PAUSE_FACTOR } else { slice / 4 });
         }
         // The last transaction has to see what the first one saw.
-        let same = first_mark.zip(last_mark).is_some_and(|(first, last)| last.proves_unchanged(&first));
-        Ok(Sliced { unchanged: if unchanged && same { last_mark } else { None }, held })
+        let same = first_mark
+            .zip(last_mark)
+            .is_some_and(|(first, last)| last.proves_unchanged(&first));
+        Ok(Sliced {
+            unchanged: if unchanged && same { last_mark } else { None },
+            held,
+        })
     }
 
     /// Reads the whole database inside the read transaction that [`PageSource::begin`] started.
     pub(crate) fn read_in_transaction(&self, mark: &Mark, sink: &mut Sink<'_>) -> Result<()> {
         let mut next = 1;
         while next <= mark.page_count {
-            let mut batch = Batch { first_page: next, data: Vec::with_capacity(BATCH_BYTES) };
+            let mut batch = Batch {
+                first_page: next,
+                of_pages: mark.page_count,
+                data: Vec::with_capacity(BATCH_BYTES),
+            };
             while next <= mark.page_count && batch.data.len() < BATCH_BYTES {
                 self.read_page(next, &mut batch.data)?;
                 next += 1;
@@ -185,7 +213,11 @@ impl PageSource {
             })
             .map_err(|error| database_error("read", &self.path, error))?;
         if out.len() - before != self.page_size as usize {
-            fail!(DatabaseMoved, "the page size of {} changed while it was read; nothing was stored", self.path.display());
+            fail!(
+                DatabaseMoved,
+                "the page size of {} changed while it was read; nothing was stored",
+                self.path.display()
+            );
         }
         Ok(())
     }
@@ -200,13 +232,32 @@ impl PageSource {
 fn read_mark(conn: &Connection) -> rusqlite::Result<Mark> {
     let page_count = conn.query_row("PRAGMA page_count", [], |row| row.get(0))?;
     if page_count == 0 {
-        return Ok(Mark { change_counter: 0, page_count, wal: false });
+        return Ok(Mark {
+            change_counter: 0,
+            page_count,
+            wal: false,
+        });
     }
-    conn.prepare_cached("SELECT data FROM sqlite_dbpage WHERE pgno = 1")?.query_row([], |row| {
-        let page = row.get_ref(0)?.as_blob()?;
-        let counter = page.get(24..28).and_then(|bytes| bytes.try_into().ok()).map_or(0, u32::from_be_bytes);
-        Ok(Mark { change_counter: counter, page_count, wal: page.get(18..20) != Some(&[1, 1]) })
-    })
+    conn.prepare_cached("SELECT data FROM sqlite_dbpage WHERE pgno = 1")?
+        .query_row([], |row| {
+            let page = row.get_ref(0)?.as_blob()?;
+            let counter = page
+                .get(24..28)
+                .and_then(|bytes| bytes.try_into().ok())
+                .map_or(0, u32::from_be_bytes);
+            Ok(Mark {
+                change_counter: counter,
+                page_count,
+                wal: page.get(18..20) != Some(&[1, 1]),
+            })
+        })
+}
+
+/// Whether a writer is or was at work just now. Journals that stay (`journal_mode` persist or
+/// truncate) are written to, so existence alone says nothing.
+fn is_fresh(journal: &Path) -> bool {
+    let modified = journal.metadata().and_then(|metadata| metadata.modified());
+    modified.is_ok_and(|at| at.elapsed().map_or(true, |age| age < ACTIVE_FOR))
 }
 
 /// The rollback journal beside a database; looked at, never opened.
@@ -219,6 +270,8 @@ fn journal_path(database: &Path) -> PathBuf {
 /// The schema cookie of the live database.
 pub(crate) fn schema_cookie(path: &Path, deadline: Instant) -> Result<u32> {
     let conn = open_for_reading(path)?;
-    let cookie: i64 = wait_while_busy(path, deadline, || conn.query_row("PRAGMA schema_version", [], |row| row.get(0)))?;
+    let cookie: i64 = wait_while_busy(path, deadline, || {
+        conn.query_row("PRAGMA schema_version", [], |row| row.get(0))
+    })?;
     Ok(cookie as u32)
 }

@@ -20,7 +20,12 @@ impl CommitWatch {
     pub(crate) fn start(path: &Path, deadline: Instant) -> Result<Self> {
         let conn = open_for_reading(path)?;
         let version = wait_while_busy(path, deadline, || data_version(&conn))?;
-        Ok(Self { conn, path: path.to_path_buf(), deadline, version })
+        Ok(Self {
+            conn,
+            path: path.to_path_buf(),
+            deadline,
+            version,
+        })
     }
 
     /// Whether anybody committed since the start.

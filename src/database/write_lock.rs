@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Instant;
 
-use rusqlite::{Connection, ErrorCode};
+use rusqlite::{Connection, ErrorCode, TransactionState, ffi};
 
 use super::connect::{is_damage, retry_while_busy, set_synchronous_extra};
 use super::header::{AutoVacuum, Header, JOURNAL_VERSIONS, TextEncoding};
@@ -36,12 +36,23 @@ pub(super) fn lock(
             connection.execute_batch(&format!("PRAGMA page_size={}", image.page_size))?;
         }
         connection.execute_batch("BEGIN IMMEDIATE")?;
-        let prepared = prepare(connection, is_empty_file());
+        let prepared = check_may_write(connection).and_then(|()| prepare(connection, is_empty_file()));
         if prepared.is_err() {
             connection.execute_batch("ROLLBACK")?;
         }
         prepared
     })
+}
+
+/// Where SQLite may only read, `BEGIN IMMEDIATE` takes no lock and says nothing.
+fn check_may_write(connection: &Connection) -> rusqlite::Result<()> {
+    match connection.transaction_state(Some("main"))? {
+        TransactionState::Write => Ok(()),
+        _ => Err(rusqlite::Error::SqliteFailure(
+            ffi::Error::new(ffi::SQLITE_READONLY),
+            None,
+        )),
+    }
 }
 
 /// The first steps under the lock.

@@ -4,10 +4,10 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
+use super::Context;
 use super::find::{Found, all_plain};
 use super::restore::restore_found;
 use super::target::Target;
-use super::Context;
 use crate::database::rows;
 use crate::error::{Code, Error, Result};
 use crate::record::Status;
@@ -84,11 +84,17 @@ enum Candidates {
 }
 
 fn candidates(context: &Context, database: &Path, heads: &[Head]) -> Result<Candidates> {
-    let plain = all_plain(context)?.into_iter().filter(|plain| plain.record.status != Status::Failed);
-    let mut all: Vec<(jiff::Timestamp, Found)> = plain.map(|plain| (plain.record.created_at, Found::Plain(plain))).collect();
+    let plain = all_plain(context)?
+        .into_iter()
+        .filter(|plain| plain.record.status != Status::Failed);
+    let mut all: Vec<(jiff::Timestamp, Found)> = plain
+        .map(|plain| (plain.record.created_at, Found::Plain(plain)))
+        .collect();
     match lineage::find(&context.repository, database, heads)? {
         Lineage::Known(id) => {
-            let own = heads.iter().filter(|head| head.lineage == id && head.kind == Kind::Snapshot && !head.is_empty);
+            let own = heads
+                .iter()
+                .filter(|head| head.lineage == id && head.kind == Kind::Snapshot && !head.is_empty);
             all.extend(own.map(|head| (head.created_at, Found::Packed(Box::new(head.clone())))));
         }
         Lineage::Unknown { found } if all.is_empty() && !found.is_empty() => return Ok(Candidates::Foreign(found)),
@@ -120,8 +126,11 @@ fn restore_verified(context: &Context, database: &Path, found: &Found) -> Result
 fn named_counts(context: &Context, counts: &std::collections::BTreeMap<String, u64>) -> Value {
     let names = ["realities", "paths", "fields"];
     let count = |table: &String| json!(counts.get(table).copied().unwrap_or(0));
-    let named: Map<String, Value> =
-        names.iter().zip(&context.config.core_tables).map(|(name, table)| ((*name).to_owned(), count(table))).collect();
+    let named: Map<String, Value> = names
+        .iter()
+        .zip(&context.config.core_tables)
+        .map(|(name, table)| ((*name).to_owned(), count(table)))
+        .collect();
     Value::Object(named)
 }
 

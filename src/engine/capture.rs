@@ -34,7 +34,11 @@ impl Captured {
     /// Fails when the file at `path` is no longer the one that was captured.
     pub(crate) fn check_not_moved(&self, path: &Path) -> Result<()> {
         if identity(path) != Some(self.identity) {
-            fail!(DatabaseMoved, "{} was replaced while its snapshot was made; nothing was stored", path.display());
+            fail!(
+                DatabaseMoved,
+                "{} was replaced while its snapshot was made; nothing was stored",
+                path.display()
+            );
         }
         Ok(())
     }
@@ -52,15 +56,27 @@ pub(crate) fn capture(context: &Context, database: &Path, newest: Option<&Head>)
         fail!(DatabaseMoved, "{} disappeared while it was opened", database.display());
     };
     let page_size = source.page_size();
-    let base = newest.filter(|head| head.page_size == page_size).and_then(|head| open_base(context, head));
+    let base = newest
+        .filter(|head| head.page_size == page_size)
+        .and_then(|head| open_base(context, head));
     let base_head = base.as_ref().map(|(head, _, _)| head.clone());
-    let mut recorder = Recorder::new(&context.repository, page_size, base.map(|(_, table, packs)| (table, packs)))?;
+    let mut recorder = Recorder::new(
+        &context.repository,
+        page_size,
+        base.map(|(_, table, packs)| (table, packs)),
+    )?;
     let checksum = record(context, &mut source, &mut recorder)?;
     source.check_not_moved()?;
     drop(source);
     failpoint::reached("create.captured")?;
     let recording = recorder.finish()?;
-    Ok(Captured { recording, page_size, checksum, base: base_head, identity })
+    Ok(Captured {
+        recording,
+        page_size,
+        checksum,
+        base: base_head,
+        identity,
+    })
 }
 
 /// Runs the passes; returns the checksum when a pass that was one instant worked it out.
@@ -110,9 +126,16 @@ fn record(context: &Context, source: &mut PageSource, recorder: &mut Recorder) -
 
 type SlicedPass = (Sliced, super::recorder::Pass, Duration);
 
-fn in_slices(context: &Context, source: &mut PageSource, recorder: &mut Recorder, checksum: bool) -> Result<SlicedPass> {
-    let started = std::time::Instant::now();
-    let (sliced, pass) = recorder.pass(Changed::Store, checksum, |sink| source.read_in_slices(&mut |batch| relay(context, batch, sink)))?;
+fn in_slices(
+    context: &Context,
+    source: &mut PageSource,
+    recorder: &mut Recorder,
+    checksum: bool,
+) -> Result<SlicedPass> {
+    let (started, page_size) = (std::time::Instant::now(), source.page_size());
+    let (sliced, pass) = recorder.pass(Changed::Store, checksum, |sink| {
+        source.read_in_slices(&mut |batch| relay(context, page_size, batch, sink))
+    })?;
     Ok((sliced, pass, started.elapsed()))
 }
 
@@ -125,7 +148,11 @@ fn in_one_transaction(
     mark: &Mark,
     limit: Option<Duration>,
 ) -> Result<Option<String>> {
-    let changed = if limit.is_some() { Changed::Spool } else { Changed::Store };
+    let changed = if limit.is_some() {
+        Changed::Spool
+    } else {
+        Changed::Store
+    };
     let begun = std::time::Instant::now();
     let ((), pass) = recorder.pass(changed, limit.is_none(), |sink| {
         source.read_in_transaction(mark, &mut |batch| {
@@ -137,14 +164,16 @@ fn in_one_transaction(
                     limit.as_millis()
                 );
             }
-            relay(context, batch, sink)
+            relay(context, source.page_size(), batch, sink)
         })
     })?;
     Ok(pass.checksum)
 }
 
-fn relay(context: &Context, batch: Batch, sink: &mut crate::database::source::Sink<'_>) -> Result<()> {
+fn relay(context: &Context, page_size: u32, batch: Batch, sink: &mut crate::database::source::Sink<'_>) -> Result<()> {
     context.host.check_alive()?;
+    let read = u64::from(batch.first_page) - 1 + (batch.data.len() / page_size as usize) as u64;
+    context.host.progress("read", read, batch.of_pages.into(), "pages");
     sink(batch)
 }
 
@@ -169,7 +198,9 @@ fn open_base(context: &Context, head: &Head) -> Option<(Head, PageTable, Vec<Pac
 
 /// Joins the page-hash cache with the manifest's extents.
 fn cached_table(context: &Context, snapshot: &Snapshot) -> Result<Option<PageTable>> {
-    let Some(hashes) = cache::open(&context.repository, snapshot.head())? else { return Ok(None) };
+    let Some(hashes) = cache::open(&context.repository, snapshot.head())? else {
+        return Ok(None);
+    };
     let mut hashes = hashes.iter();
     let mut table = PageTableWriter::new(&context.repository.scratch()?)?;
     for extent in snapshot.manifest.extents()? {
@@ -177,7 +208,11 @@ fn cached_table(context: &Context, snapshot: &Snapshot) -> Result<Option<PageTab
         for offset in 0..extent.count {
             let Some(Ok(hash)) = hashes.next() else { return Ok(None) };
             let position = if extent.pack == 0 { 0 } else { extent.position + offset };
-            table.push(&PageEntry { hash, pack: extent.pack, position })?;
+            table.push(&PageEntry {
+                hash,
+                pack: extent.pack,
+                position,
+            })?;
         }
     }
     table.finish().map(Some)

@@ -37,13 +37,19 @@ pub(crate) fn record_with(context: &Context, head: &Head, restores: &[Restore]) 
         s3_key: context.repository.store().locate(&head.key()),
         checksum: head.checksum.clone(),
         size: head.size(),
-        status: if head.kind == Kind::Forensic { Status::Failed } else { Status::Completed },
+        status: if head.kind == Kind::Forensic {
+            Status::Failed
+        } else {
+            Status::Completed
+        },
         restore_status: restore.map(|restore| match restore.outcome {
             Outcome::Begun => RestoreStatus::InProgress,
             Outcome::Done => RestoreStatus::Success,
             Outcome::Failed => RestoreStatus::Failed,
         }),
-        restore_message: restore.and_then(|restore| restore.message.clone()).or_else(|| head.finding.clone()),
+        restore_message: restore
+            .and_then(|restore| restore.message.clone())
+            .or_else(|| head.finding.clone()),
         last_restored_at: restores
             .iter()
             .rev()
@@ -70,7 +76,9 @@ pub(crate) fn add_rows(context: &Context, database: &Path, new: &Record) {
         if notes.iter().any(|id| id.to_string() != new.id) {
             let restores = restores::all(&context.repository)?;
             let heads = context.repository.heads()?;
-            let missed = heads.iter().filter(|head| notes.contains(&head.id) && head.id.to_string() != new.id);
+            let missed = heads
+                .iter()
+                .filter(|head| notes.contains(&head.id) && head.id.to_string() != new.id);
             records.extend(missed.map(|head| record_with(context, head, &restores)));
         }
         let table = open(context, database)?;
@@ -84,7 +92,10 @@ pub(crate) fn add_rows(context: &Context, database: &Path, new: &Record) {
 
 /// Writes the row that tells of a failed snapshot. Best effort.
 pub(crate) fn add_failed_row(context: &Context, database: &Path, id: Uuid, name: &str, at: Timestamp, error: &Error) {
-    let reason: String = std::iter::once(error.to_string()).chain(error.causes()).collect::<Vec<_>>().join(": ");
+    let reason: String = std::iter::once(error.to_string())
+        .chain(error.causes())
+        .collect::<Vec<_>>()
+        .join(": ");
     let record = Record {
         id: id.to_string(),
         name: name.to_owned(),
@@ -120,7 +131,14 @@ pub(crate) fn reconcile(context: &Context, database: &Path, lineage: Uuid) -> Re
 }
 
 /// Changes the three restore columns of one row, and nothing else. Best effort.
-pub(crate) fn set_restore(context: &Context, database: &Path, id: &str, status: RestoreStatus, message: Option<&str>, at: Option<Timestamp>) {
+pub(crate) fn set_restore(
+    context: &Context,
+    database: &Path,
+    id: &str,
+    status: RestoreStatus,
+    message: Option<&str>,
+    at: Option<Timestamp>,
+) {
     let written = open(context, database).and_then(|table| table.set_restore(id, status, message, at));
     if let Err(error) = written {
         warn_row(&error);
@@ -137,7 +155,13 @@ pub(crate) fn remove_row(context: &Context, database: &Path, id: &str) {
 
 /// Every row; none when the table or the database cannot be read.
 pub(crate) fn rows(context: &Context) -> Vec<Record> {
-    let read = || context.database().ok().filter(|database| database.is_file()).map(|database| rows::read(&database, context.deadline()));
+    let read = || {
+        context
+            .database()
+            .ok()
+            .filter(|database| database.is_file())
+            .map(|database| rows::read(&database, context.deadline()))
+    };
     read().and_then(Result::ok).unwrap_or_default()
 }
 
@@ -147,7 +171,10 @@ fn open(context: &Context, database: &Path) -> Result<Rows> {
 
 fn notes(context: &Context) -> Result<Vec<Uuid>> {
     let objects = context.repository.store().list(NOTES)?;
-    Ok(objects.iter().filter_map(|object| Uuid::try_parse(object.key.strip_prefix(NOTES)?).ok()).collect())
+    Ok(objects
+        .iter()
+        .filter_map(|object| Uuid::try_parse(object.key.strip_prefix(NOTES)?).ok())
+        .collect())
 }
 
 fn forget_note(context: &Context, id: Uuid) -> Result<()> {

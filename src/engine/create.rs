@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::capture::{Captured, capture};
+use super::find::all_plain;
 use super::live_image::LiveImage;
 use super::{Context, catalog, names};
 use crate::config::Check;
@@ -16,6 +17,7 @@ use crate::failpoint;
 use crate::record::Record;
 use crate::repository::manifest::{self, Draft, Head, Kind};
 use crate::repository::packed_pages::PackedPages;
+use crate::repository::restores::{self, Outcome};
 use crate::repository::{cache, lineage};
 
 /// Makes a snapshot of the configured database.
@@ -28,13 +30,27 @@ pub(crate) fn create(context: &Context, name: Option<&str>) -> Result<Record> {
     let _lock = context.lock_for_writing("createSnapshot")?;
     let heads = context.repository.heads()?;
     let created_at = now();
+    let plain = all_plain(context)?;
+    let is_taken =
+        |name: &str| heads.iter().any(|head| head.name == name) || plain.iter().any(|plain| plain.record.name == name);
     let name = match name {
         Some(name) => name.to_owned(),
-        None => names::generate("snapshot", created_at, &heads),
+        None => names::generate("snapshot", created_at, is_taken),
     };
-    names::check_free(&name, &heads)?;
+    names::check_free(&name, is_taken)?;
     let id = Uuid::new_v4();
-    let made = make(context, &database, &heads, New { id, name: name.clone(), kind: Kind::Snapshot, check: context.config.check, created_at });
+    let made = make(
+        context,
+        &database,
+        &heads,
+        New {
+            id,
+            name: name.clone(),
+            kind: Kind::Snapshot,
+            check: context.config.check,
+            created_at,
+        },
+    );
     match made {
         Ok(head) => {
             let record = catalog::record(context, &head)?;
@@ -63,15 +79,35 @@ pub(crate) struct New {
 /// Captures, verifies and publishes; the packs of a failed attempt are left to [`clean_up`].
 pub(crate) fn make(context: &Context, database: &Path, heads: &[Head], new: New) -> Result<Head> {
     let lineage = lineage::claim(&context.repository, database, heads)?;
-    let newest = heads.iter().rev().find(|head| head.lineage == lineage);
-    let captured = capture(context, database, newest)?;
+    let nearest = nearest(context, database, lineage, heads)?;
+    let captured = capture(context, database, nearest)?;
     publish(context, database, lineage, captured, new)
+}
+
+/// The snapshot that the database most likely still resembles: the newest one, or the one that
+/// was restored since.
+fn nearest<'a>(context: &Context, database: &Path, lineage: Uuid, heads: &'a [Head]) -> Result<Option<&'a Head>> {
+    let newest = heads.iter().rev().find(|head| head.lineage == lineage);
+    let restored = restores::all(&context.repository)?
+        .into_iter()
+        .rev()
+        .find(|restore| restore.database == database && restore.outcome == Outcome::Done)
+        .filter(|restore| newest.is_none_or(|head| head.created_at < restore.at));
+    Ok(restored
+        .and_then(|restore| heads.iter().find(|head| head.id == restore.snapshot))
+        .or(newest))
 }
 
 /// Verifies what was captured and gives it a manifest.
 pub(crate) fn publish(context: &Context, database: &Path, lineage: Uuid, captured: Captured, new: New) -> Result<Head> {
     let repository = &context.repository;
-    let Captured { recording, page_size, checksum, base, .. } = &captured;
+    let Captured {
+        recording,
+        page_size,
+        checksum,
+        base,
+        ..
+    } = &captured;
     let new_packs = &recording.packs[recording.packs.len() - recording.new_packs..];
     let stored_bytes = new_packs.iter().map(|pack| pack.size).sum();
 
@@ -80,8 +116,9 @@ pub(crate) fn publish(context: &Context, database: &Path, lineage: Uuid, capture
     let known = base.as_ref().filter(|base| is_same_image(base, &captured, new.check));
     captured.check_not_moved(database)?;
     let (check_level, checksum, base) = (new.check, checksum.clone(), known.cloned());
-    let list_hash = recording.table.list_hash()?;
-    let Captured { recording, page_size, .. } = captured;
+    let Captured {
+        recording, page_size, ..
+    } = captured;
     let mut live = LiveImage::new(database, recording.table, packs, page_size);
     let checksum = match (checksum, &base) {
         (Some(checksum), _) => checksum,
@@ -89,16 +126,30 @@ pub(crate) fn publish(context: &Context, database: &Path, lineage: Uuid, capture
         (None, None) => live.checksum()?,
     };
     let (table, facts) = match base {
-        Some(base) => (live.into_table(), Facts { is_empty: base.is_empty, counts: base.core_counts, finding: None }),
+        Some(base) => (
+            live.into_table(),
+            Facts {
+                is_empty: base.is_empty,
+                counts: base.core_counts,
+                finding: None,
+            },
+        ),
         None => examine(context, live, check_level)?,
     };
-    debug_assert_eq!(table.list_hash()?, list_hash);
 
-    let kind = if facts.finding.is_some() { Kind::Forensic } else { new.kind };
+    let kind = if facts.finding.is_some() {
+        Kind::Forensic
+    } else {
+        new.kind
+    };
     let draft = Draft {
         id: new.id,
         generation: 1,
-        name: if kind == Kind::Forensic { format!("forensic_{}", new.id) } else { new.name },
+        name: if kind == Kind::Forensic {
+            format!("forensic_{}", new.id)
+        } else {
+            new.name
+        },
         kind,
         created_at: new.created_at,
         lineage,
@@ -116,7 +167,13 @@ pub(crate) fn publish(context: &Context, database: &Path, lineage: Uuid, capture
         catalog::remember_row(context, new.id)?;
     }
     failpoint::reached("create.before-manifest")?;
-    let head = manifest::write(&**repository.store(), &repository.scratch()?, draft, &table, &recording.packs)?;
+    let head = manifest::write(
+        &**repository.store(),
+        &repository.scratch()?,
+        draft,
+        &table,
+        &recording.packs,
+    )?;
     failpoint::reached("create.after-manifest")?;
     if let Err(error) = cache::write(repository, &head, &table) {
         tracing::warn!(reason = %error, "the page-hash cache could not be written; the next snapshot reads the packs instead");
@@ -141,7 +198,11 @@ struct Facts {
 }
 
 /// Runs SQLite's check and the counts on the image, without touching the live database's locks.
-fn examine(context: &Context, live: LiveImage, level: Check) -> Result<(crate::repository::page_table::PageTable, Facts)> {
+fn examine(
+    context: &Context,
+    live: LiveImage,
+    level: Check,
+) -> Result<(crate::repository::page_table::PageTable, Facts)> {
     let live = Arc::new(std::sync::Mutex::new(Some(live)));
     let outcome = examine_shared(context, &live, level);
     let live = live.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
@@ -152,14 +213,28 @@ fn examine(context: &Context, live: LiveImage, level: Check) -> Result<(crate::r
 }
 
 fn examine_shared(context: &Context, live: &super::live_image::Shared, level: Check) -> Result<Facts> {
-    let mut empty = Facts { is_empty: true, counts: context.config.core_tables.iter().map(|table| (table.clone(), 0)).collect(), finding: None };
+    let mut empty = Facts {
+        is_empty: true,
+        counts: context
+            .config
+            .core_tables
+            .iter()
+            .map(|table| (table.clone(), 0))
+            .collect(),
+        finding: None,
+    };
     if super::live_image::page_count(live) == 0 {
         return Ok(empty);
     }
     let mut image = match image::open(Box::new(super::live_image::SharedImage(Arc::clone(live)))) {
         Ok(image) => image,
         Err(error) if level != Check::None => {
-            empty.finding = Some(std::iter::once(error.to_string()).chain(error.causes()).collect::<Vec<_>>().join(": "));
+            empty.finding = Some(
+                std::iter::once(error.to_string())
+                    .chain(error.causes())
+                    .collect::<Vec<_>>()
+                    .join(": "),
+            );
             return Ok(empty);
         }
         Err(_) => return Ok(empty),
@@ -170,11 +245,23 @@ fn examine_shared(context: &Context, live: &super::live_image::Shared, level: Ch
     let is_empty = content::is_empty(image.connection(), &context.config.core_tables);
     let counts = content::core_counts(image.connection(), &context.config.core_tables);
     match (is_empty, counts) {
-        (Ok(is_empty), Ok(counts)) => Ok(Facts { is_empty, counts, finding }),
-        _ if finding.is_some() || level == Check::None => Ok(Facts { finding, is_empty: false, ..empty }),
+        (Ok(is_empty), Ok(counts)) => Ok(Facts {
+            is_empty,
+            counts,
+            finding,
+        }),
+        _ if finding.is_some() || level == Check::None => Ok(Facts {
+            finding,
+            is_empty: false,
+            ..empty
+        }),
         (Err(error), _) | (_, Err(error)) => match image.take_error() {
             Some(inner) => Err(inner),
-            None => Ok(Facts { finding: Some(error.to_string()), is_empty: false, ..empty }),
+            None => Ok(Facts {
+                finding: Some(error.to_string()),
+                is_empty: false,
+                ..empty
+            }),
         },
     }
 }
@@ -228,7 +315,11 @@ fn had_begun(error: &Error) -> bool {
 fn check_is_a_database_file(database: &Path) -> Result<()> {
     match database.metadata() {
         Ok(metadata) if metadata.is_file() => Ok(()),
-        Ok(_) => fail!(DatabaseNotAFile, "{} is not a file; set DATABASE_URL to the SQLite file itself", database.display()),
+        Ok(_) => fail!(
+            DatabaseNotAFile,
+            "{} is not a file; set DATABASE_URL to the SQLite file itself",
+            database.display()
+        ),
         Err(error) => Err(Error::new(
             Code::DatabaseNotFound,
             format!("the database {} does not exist; nothing was stored", database.display()),

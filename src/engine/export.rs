@@ -16,15 +16,25 @@ use crate::storage::publish;
 /// Writes the image of a snapshot to `path`, which must not exist; its SHA-256 is the record's checksum.
 pub(crate) fn export(context: &Context, name: &str, path: &Path) -> Result<Value> {
     if path.exists() {
-        fail!(ExportTargetExists, "{} exists; it was left as it is: choose another path", path.display());
+        fail!(
+            ExportTargetExists,
+            "{} exists; it was left as it is: choose another path",
+            path.display()
+        );
     }
     let _lock = context.lock_for_reading("exportSnapshot")?;
     let found = find(context, name)?;
     let mut target = Target::open(context, &found)?;
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
     let file = assemble(context, &mut target, folder, |error| unwritable(path, error))?;
     publish(file, path).map_err(|error| match error.code {
-        Code::SnapshotExists => Error::new(Code::ExportTargetExists, format!("{} exists; it was left as it is", path.display())),
+        Code::SnapshotExists => Error::new(
+            Code::ExportTargetExists,
+            format!("{} exists; it was left as it is", path.display()),
+        ),
         _ => error,
     })?;
     let size = u64::from(target.page_size) * u64::from(target.page_count());
@@ -38,7 +48,10 @@ pub(crate) fn assemble(
     folder: &Path,
     unwritable: impl Fn(io::Error) -> Error,
 ) -> Result<NamedTempFile> {
-    let file = tempfile::Builder::new().prefix(".snapshot-writer-").tempfile_in(folder).map_err(&unwritable)?;
+    let file = tempfile::Builder::new()
+        .prefix(".snapshot-writer-")
+        .tempfile_in(folder)
+        .map_err(&unwritable)?;
     let total = u64::from(target.page_size) * u64::from(target.page_count());
     let mut out = BufWriter::with_capacity(1 << 20, file);
     let mut done = 0;
@@ -57,7 +70,11 @@ fn unwritable(path: &Path, error: io::Error) -> Error {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Code::RepositoryFull,
         _ => Code::ExportTargetUnwritable,
     };
-    Error::new(code, format!("cannot write {}; nothing was left behind", path.display())).because(error)
+    Error::new(
+        code,
+        format!("cannot write {}; nothing was left behind", path.display()),
+    )
+    .because(error)
 }
 
 /// SHA-256 of any file, lower-case hex. In the worker, because it may be the live database.
@@ -74,6 +91,7 @@ pub(crate) fn checksum_of_file(path: &Path) -> Result<String> {
         }
     };
     let mut read = read;
-    read().map_err(|error| Error::new(Code::InvalidArgument, format!("cannot read {}", path.display())).because(error))?;
+    read()
+        .map_err(|error| Error::new(Code::InvalidArgument, format!("cannot read {}", path.display())).because(error))?;
     Ok(hasher.finish())
 }

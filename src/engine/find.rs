@@ -14,7 +14,13 @@ pub(crate) enum Found {
 
 /// Finds a snapshot by its name.
 pub(crate) fn find(context: &Context, name: &str) -> Result<Found> {
-    if let Some(head) = context.repository.heads()?.into_iter().rev().find(|head| head.name == name) {
+    if let Some(head) = context
+        .repository
+        .heads()?
+        .into_iter()
+        .rev()
+        .find(|head| head.name == name)
+    {
         return Ok(Found::Packed(Box::new(head)));
     }
     if let Some(plain) = all_plain(context)?.into_iter().find(|plain| plain.record.name == name) {
@@ -30,7 +36,11 @@ pub(crate) fn find(context: &Context, name: &str) -> Result<Found> {
 fn damage_of(context: &Context, name: &str) -> Option<Error> {
     let row = catalog::rows(context).into_iter().find(|row| row.name == name)?;
     let store = context.repository.store();
-    let manifest = store.list("snapshots/").ok()?.into_iter().find(|object| store.locate(&object.key) == row.s3_key)?;
+    let manifest = store
+        .list("snapshots/")
+        .ok()?
+        .into_iter()
+        .find(|object| store.locate(&object.key) == row.s3_key)?;
     manifest::read_head(&**store, &manifest.key).err()
 }
 

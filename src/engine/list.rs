@@ -36,7 +36,9 @@ pub(crate) fn get(context: &Context, name: &str) -> Result<Value> {
 pub(crate) fn status(context: &Context) -> Result<Value> {
     let snapshots = list(context)?;
     let is_snapshot = |info: &&Value| info["kind"] == "snapshot" || info["kind"] == "plain";
-    let unfinished = restores::all(&context.repository)?.iter().any(|restore| restore.outcome == Outcome::Begun);
+    let unfinished = restores::all(&context.repository)?
+        .iter()
+        .any(|restore| restore.outcome == Outcome::Begun);
     Ok(json!({
         "databasePath": context.config.database_path,
         "snapshotDir": context.repository.root(),

@@ -24,7 +24,12 @@ pub(crate) struct LiveImage {
 impl LiveImage {
     /// `live` is only a faster way to the same bytes: no connection to it may be open.
     pub(crate) fn new(live: &Path, table: PageTable, packs: PackedPages, page_size: u32) -> Self {
-        Self { live: open_plain(live, live).ok(), table, packs, page_size }
+        Self {
+            live: open_plain(live, live).ok(),
+            table,
+            packs,
+            page_size,
+        }
     }
 
     pub(crate) fn into_table(self) -> PageTable {
@@ -41,7 +46,6 @@ impl LiveImage {
         }
         Ok(image.finish())
     }
-
 }
 
 impl Image for LiveImage {

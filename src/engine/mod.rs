@@ -7,8 +7,8 @@ mod create;
 mod delete;
 mod export;
 mod find;
-mod live_image;
 mod list;
+mod live_image;
 mod names;
 mod post_restore;
 mod recorder;
@@ -58,14 +58,21 @@ pub(crate) struct Context {
 impl Context {
     pub(crate) fn new(config: Config, host: Arc<dyn Host>) -> Result<Self> {
         let repository = Repository::open(&config.snapshot_dir)?;
-        Ok(Self { config, repository, host })
+        Ok(Self {
+            config,
+            repository,
+            host,
+        })
     }
 
     /// The configured path of the database, made canonical where the file exists: identity,
     /// lineage and locks go by that path.
     fn database(&self) -> Result<PathBuf> {
         let Some(path) = &self.config.database_path else {
-            fail!(InvalidArgument, "this operation needs a database: set DATABASE_URL or the option databaseUrl");
+            fail!(
+                InvalidArgument,
+                "this operation needs a database: set DATABASE_URL or the option databaseUrl"
+            );
         };
         Ok(canonical(path))
     }
@@ -76,12 +83,21 @@ impl Context {
     }
 
     /// Takes the exclusive lock and puts right what a killed process left behind.
-    fn lock_for_writing(&self, operation: &str) -> Result<Lock> {
+    fn lock_for_writing(&self, operation: &str) -> Result<Writing> {
         self.repository.init()?;
-        let lock = Lock::acquire(self.repository.root(), Mode::Exclusive, operation, self.config.lock_timeout())?;
+        let lock = Lock::acquire(
+            self.repository.root(),
+            Mode::Exclusive,
+            operation,
+            self.config.lock_timeout(),
+        )?;
         self.repository.sweep_after_crash()?;
+        let marker = self.repository.mark_as_busy()?;
         unfinished::finish(self)?;
-        Ok(lock)
+        Ok(Writing {
+            _marker: marker,
+            _lock: lock,
+        })
     }
 
     /// Takes the shared lock, so that nothing is deleted while it is read. A repository that
@@ -90,11 +106,23 @@ impl Context {
         if !self.repository.root().is_dir() {
             return Ok(None);
         }
-        match Lock::acquire(self.repository.root(), Mode::Shared, operation, self.config.lock_timeout()) {
+        match Lock::acquire(
+            self.repository.root(),
+            Mode::Shared,
+            operation,
+            self.config.lock_timeout(),
+        ) {
             Err(error) if error.code == crate::error::Code::RepositoryUnwritable => Ok(None),
             other => other.map(Some),
         }
     }
+}
+
+/// The right to change the repository. The marker goes before the lock, so that the next holder
+/// finds one only after a crash.
+struct Writing {
+    _marker: tempfile::TempPath,
+    _lock: Lock,
 }
 
 /// The path with links resolved; of a missing file, its folder's.
@@ -102,7 +130,10 @@ fn canonical(path: &Path) -> PathBuf {
     if let Ok(path) = path.canonicalize() {
         return path;
     }
-    match (path.parent().and_then(|folder| folder.canonicalize().ok()), path.file_name()) {
+    match (
+        path.parent().and_then(|folder| folder.canonicalize().ok()),
+        path.file_name(),
+    ) {
         (Some(folder), Some(name)) => folder.join(name),
         _ => path.to_path_buf(),
     }

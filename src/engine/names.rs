@@ -4,7 +4,6 @@
 use jiff::Timestamp;
 
 use crate::error::{Result, fail};
-use crate::repository::manifest::Head;
 
 /// Longest name, in characters.
 pub(crate) const MAX_CHARACTERS: usize = 200;
@@ -13,10 +12,16 @@ pub(crate) const MAX_CHARACTERS: usize = 200;
 pub(crate) fn validate(name: &str) -> Result<()> {
     let length = name.chars().count();
     if name.is_empty() {
-        fail!(SnapshotNameInvalid, "the name of a snapshot is empty; leave it out to get one");
+        fail!(
+            SnapshotNameInvalid,
+            "the name of a snapshot is empty; leave it out to get one"
+        );
     }
     if length > MAX_CHARACTERS {
-        fail!(SnapshotNameInvalid, "the name of a snapshot has {length} characters; at most {MAX_CHARACTERS} are allowed");
+        fail!(
+            SnapshotNameInvalid,
+            "the name of a snapshot has {length} characters; at most {MAX_CHARACTERS} are allowed"
+        );
     }
     if name.contains('\0') {
         fail!(SnapshotNameInvalid, "the name of a snapshot holds a NUL character");
@@ -25,19 +30,18 @@ pub(crate) fn validate(name: &str) -> Result<()> {
 }
 
 /// `<prefix>_<ISO timestamp>`, with `:` and `.` replaced, and a suffix when it is taken already.
-pub(crate) fn generate(prefix: &str, at: Timestamp, heads: &[Head]) -> String {
+pub(crate) fn generate(prefix: &str, at: Timestamp, is_taken: impl Fn(&str) -> bool) -> String {
     let name = format!("{prefix}_{at:.3}").replace([':', '.'], "-");
-    let is_free = |name: &str| heads.iter().all(|head| head.name != name);
-    if is_free(&name) {
-        return name;
-    }
     let numbered = |n: u32| format!("{name}_{n}");
-    (2..).map(numbered).find(|name| is_free(name)).unwrap_or(name)
+    std::iter::once(name.clone())
+        .chain((2..).map(numbered))
+        .find(|name| !is_taken(name))
+        .unwrap_or(name)
 }
 
 /// Refuses a name that is in use.
-pub(crate) fn check_free(name: &str, heads: &[Head]) -> Result<()> {
-    if heads.iter().any(|head| head.name == name) {
+pub(crate) fn check_free(name: &str, is_taken: impl Fn(&str) -> bool) -> Result<()> {
+    if is_taken(name) {
         fail!(SnapshotExists, "a snapshot named {name} exists; it was left as it is");
     }
     Ok(())

@@ -8,12 +8,11 @@ use std::time::{Duration, Instant};
 
 use super::restore::Restored;
 use super::undo::undo_entry;
-use super::{Context, catalog};
+use super::{Context, Writing, catalog};
 use crate::config::{CommandLine, PostRestoreCommand};
 use crate::database::holders;
 use crate::database::watch::CommitWatch;
 use crate::error::{Code, Error, Result};
-use crate::repository::lock::Lock;
 
 const POLL: Duration = Duration::from_millis(20);
 /// The end of the command's output that an error shows.
@@ -21,11 +20,15 @@ const SHOWN: usize = 2000;
 
 /// Runs the configured command; when it fails, takes the restore back, unless that would lose
 /// what somebody else has written since.
-pub(crate) fn run(context: &Context, database: &Path, lock: Lock, restored: &Restored) -> Result<()> {
-    let Some(command) = &context.config.post_restore else { return Ok(()) };
+pub(crate) fn run(context: &Context, database: &Path, lock: Writing, restored: &Restored) -> Result<()> {
+    let Some(command) = &context.config.post_restore else {
+        return Ok(());
+    };
     let watch = CommitWatch::start(database, context.deadline())?;
     drop(lock);
-    let Err(failure) = run_command(context, command) else { return Ok(()) };
+    let Err(failure) = run_command(context, command) else {
+        return Ok(());
+    };
     let others = holders::holders(database);
     let committed = watch.somebody_committed();
     drop(watch);
@@ -39,14 +42,27 @@ pub(crate) fn run(context: &Context, database: &Path, lock: Lock, restored: &Res
                  Both states are kept: the restored one in the database, the one before in the safety snapshot {}; \
                  call undoRestore to go back to it",
                 holders::describe(&others),
-                restored.entry.safety.map_or_else(|| "(none)".to_owned(), |id| id.to_string())
+                restored
+                    .entry
+                    .safety
+                    .map_or_else(|| "(none)".to_owned(), |id| id.to_string())
             ),
         ));
     }
     let id = restored.record.id.clone();
     undo_entry(context, restored.entry.clone())?;
-    catalog::set_restore(context, database, &id, crate::record::RestoreStatus::Failed, Some(&failure), None);
-    Err(Error::new(Code::PostRestoreFailed, format!("{failure}; the restore was undone")))
+    catalog::set_restore(
+        context,
+        database,
+        &id,
+        crate::record::RestoreStatus::Failed,
+        Some(&failure),
+        None,
+    );
+    Err(Error::new(
+        Code::PostRestoreFailed,
+        format!("{failure}; the restore was undone"),
+    ))
 }
 
 /// Runs the command to its end; a failure is a sentence.
@@ -66,7 +82,10 @@ fn run_command(context: &Context, command: &PostRestoreCommand) -> Result<(), St
             Ok(Some(status)) => break status,
             Ok(None) if Instant::now() >= deadline || context.host.check_alive().is_err() => {
                 kill(&mut child);
-                return Err(format!("postRestoreCommand did not end within {} ms and was stopped", limit.as_millis()));
+                return Err(format!(
+                    "postRestoreCommand did not end within {} ms and was stopped",
+                    limit.as_millis()
+                ));
             }
             Ok(None) => std::thread::sleep(POLL),
             Err(error) => return Err(format!("postRestoreCommand cannot be waited for: {error}")),
@@ -76,7 +95,9 @@ fn run_command(context: &Context, command: &PostRestoreCommand) -> Result<(), St
         return Ok(());
     }
     let text = output.and_then(|thread| thread.join().ok()).unwrap_or_default();
-    let text = String::from_utf8_lossy(&text[text.len().saturating_sub(SHOWN)..]).trim().to_owned();
+    let text = String::from_utf8_lossy(&text[text.len().saturating_sub(SHOWN)..])
+        .trim()
+        .to_owned();
     Err(format!("postRestoreCommand failed ({status}): {text}"))
 }
 
@@ -97,7 +118,13 @@ fn start(command: &PostRestoreCommand) -> std::io::Result<Child> {
     };
     // A group of its own, so that the time limit ends its children too. Standard output is the
     // worker's channel and not for it.
-    process.current_dir(&command.cwd).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).process_group(0).spawn()
+    process
+        .current_dir(&command.cwd)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .spawn()
 }
 
 fn kill(child: &mut Child) {

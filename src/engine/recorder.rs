@@ -65,7 +65,11 @@ pub(crate) struct Recorder {
 
 impl Recorder {
     /// `base`: page table and packs of the snapshot that the image is compared with.
-    pub(crate) fn new(repository: &Repository, page_size: u32, base: Option<(PageTable, Vec<PackEntry>)>) -> Result<Self> {
+    pub(crate) fn new(
+        repository: &Repository,
+        page_size: u32,
+        base: Option<(PageTable, Vec<PackEntry>)>,
+    ) -> Result<Self> {
         let (table, base) = base.map_or((None, Vec::new()), |(table, packs)| (Some(table), packs));
         Ok(Self {
             scratch: repository.scratch()?,
@@ -95,13 +99,29 @@ impl Recorder {
                     let _ = to_image.send(Arc::clone(&batch));
                 }
                 // A thread that failed says why when it is joined.
-                to_hasher.send(batch).map_err(|_| Error::new(Code::Internal, "the hashing thread ended"))
+                to_hasher
+                    .send(batch)
+                    .map_err(|_| Error::new(Code::Internal, "the hashing thread ended"))
             });
             drop((to_hasher, to_image));
-            let compared = hasher.join().unwrap_or_else(|_| Err(Error::new(Code::Internal, "the hashing thread died")));
-            let checksum = image.map(|thread| thread.join().unwrap_or_default());
+            let compared = hasher
+                .join()
+                .unwrap_or_else(|_| Err(Error::new(Code::Internal, "the hashing thread died")));
+            let checksum = image.map(|thread| {
+                thread
+                    .join()
+                    .map_err(|_| Error::new(Code::Internal, "the thread that hashes the image died"))
+            });
             let (changed, hashing) = compared?;
-            Ok((fed?, Pass { changed, checksum, hashing }))
+            let checksum = checksum.transpose()?;
+            Ok((
+                fed?,
+                Pass {
+                    changed,
+                    checksum,
+                    hashing,
+                },
+            ))
         })
     }
 
@@ -121,7 +141,10 @@ impl Recorder {
             let started = Instant::now();
             hashes.extend(batch.data.chunks_exact(self.page_size as usize).map(page_hash));
             hashing += started.elapsed();
-            for ((page, data), hash) in (batch.first_page..).zip(batch.data.chunks_exact(self.page_size as usize)).zip(hashes) {
+            for ((page, data), hash) in (batch.first_page..)
+                .zip(batch.data.chunks_exact(self.page_size as usize))
+                .zip(hashes)
+            {
                 let old = known.as_mut().and_then(Iterator::next).transpose()?;
                 if page == hole {
                     table.push(&PageEntry::HOLE)?;
@@ -134,7 +157,11 @@ impl Recorder {
                 let entry = match spool.as_mut() {
                     Some(spool) => {
                         spool.write_all(data).map_err(scratch_error)?;
-                        PageEntry { hash, pack: SPOOLED, position: 0 }
+                        PageEntry {
+                            hash,
+                            pack: SPOOLED,
+                            position: 0,
+                        }
                     }
                     None => self.stored(hash, self.base.len(), page, data)?,
                 };
@@ -151,7 +178,11 @@ impl Recorder {
 
     fn stored(&mut self, hash: [u8; 16], base: usize, page: u32, data: &[u8]) -> Result<PageEntry> {
         let Position { pack, page: position } = self.writer.push(page, &hash, data)?;
-        Ok(PageEntry { hash, pack: (base as u32) + pack + 1, position })
+        Ok(PageEntry {
+            hash,
+            pack: (base as u32) + pack + 1,
+            position,
+        })
     }
 
     fn new_spool(&self) -> Result<File> {
@@ -161,7 +192,9 @@ impl Recorder {
     /// Stores the pages that the last pass set aside.
     pub(crate) fn store_spooled(&mut self) -> Result<()> {
         use std::io::Seek;
-        let Some(mut spool) = self.spool.take() else { return Ok(()) };
+        let Some(mut spool) = self.spool.take() else {
+            return Ok(());
+        };
         let Some(before) = self.table.take() else { return Ok(()) };
         spool.rewind().map_err(scratch_error)?;
         let mut spool = BufReader::with_capacity(1 << 20, spool);
@@ -190,7 +223,11 @@ impl Recorder {
         let new = self.writer.finish()?;
         let new_packs = new.len();
         packs.extend(new);
-        Ok(Recording { table, packs, new_packs })
+        Ok(Recording {
+            table,
+            packs,
+            new_packs,
+        })
     }
 }
 

@@ -10,11 +10,19 @@ use crate::error::{Result, fail};
 pub(crate) fn reset(context: &Context) -> Result<Value> {
     let database = context.database()?;
     if !database.is_file() {
-        fail!(DatabaseNotFound, "the database {} does not exist; nothing was changed", database.display());
+        fail!(
+            DatabaseNotFound,
+            "the database {} does not exist; nothing was changed",
+            database.display()
+        );
     }
     let _lock = context.lock_for_writing("_resetDatabase")?;
     let Some(head) = safety::store(context, &database)? else {
-        fail!(DatabaseCorrupt, "{} cannot be read, so no safety snapshot could be made; nothing was reset", database.display());
+        fail!(
+            DatabaseCorrupt,
+            "{} cannot be read, so no safety snapshot could be made; nothing was reset",
+            database.display()
+        );
     };
     context.host.check_alive()?;
     reset_database(&database, context.deadline())?;

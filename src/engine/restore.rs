@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::find::{Found, find};
 use super::restore_in_place::{self, InPlace};
 use super::target::{Target, check_restorable};
-use super::{Context, catalog, create, export, post_restore, safety};
+use super::{Context, catalog, create, export, post_restore};
 use crate::database::raw_files::file_error;
 use crate::database::{check, image, offline, rows};
 use crate::error::{Error, Result, fail};
@@ -64,7 +64,14 @@ pub(crate) fn restore_found(context: &Context, database: &Path, found: &Found) -
             }
             create::clean_up(context);
             if database.is_file() {
-                catalog::set_restore(context, database, &id_of(found), RestoreStatus::Failed, entry.message.as_deref(), None);
+                catalog::set_restore(
+                    context,
+                    database,
+                    &id_of(found),
+                    RestoreStatus::Failed,
+                    entry.message.as_deref(),
+                    None,
+                );
             }
             Err(error)
         }
@@ -74,7 +81,11 @@ pub(crate) fn restore_found(context: &Context, database: &Path, found: &Found) -
 fn apply(context: &Context, database: &Path, target: &mut Target, entry: &mut Restore) -> Result<()> {
     match database.metadata() {
         Ok(metadata) if !metadata.is_file() => {
-            fail!(DatabaseNotAFile, "{} is not a file; nothing was changed", database.display())
+            fail!(
+                DatabaseNotAFile,
+                "{} is not a file; nothing was changed",
+                database.display()
+            )
         }
         Ok(_) => match restore_in_place::restore(context, database, target, entry)? {
             InPlace::Done => Ok(()),
@@ -104,9 +115,6 @@ fn new_file(context: &Context, database: &Path, target: &mut Target, entry: &mut
 fn replace(context: &Context, database: &Path, target: &mut Target, entry: &mut Restore, reason: &str) -> Result<()> {
     let folder = database.parent().unwrap_or(Path::new("/"));
     let file = export::assemble(context, target, folder, |error| file_error("write", database, error))?;
-    if entry.safety.is_none() {
-        safety::copy_raw(context, database, entry.at)?;
-    }
     context.host.check_alive()?;
     entry.cookie_before = None;
     entry.save(&context.repository)?;
@@ -162,7 +170,10 @@ fn restored_record(context: &Context, found: &Found, entry: &Restore) -> Result<
 fn begin_entry(database: &Path, found: &Found) -> Restore {
     let (snapshot, snapshot_name) = match found {
         Found::Packed(head) => (head.id, head.name.clone()),
-        Found::Plain(plain) => (Uuid::try_parse(&plain.record.id).unwrap_or_default(), plain.record.name.clone()),
+        Found::Plain(plain) => (
+            Uuid::try_parse(&plain.record.id).unwrap_or_default(),
+            plain.record.name.clone(),
+        ),
     };
     Restore {
         id: Uuid::new_v4(),
@@ -201,7 +212,6 @@ fn check_plain(context: &Context, target: Target, found: &Found) -> Result<Targe
     drop(image);
     Target::open(context, found)
 }
-
 
 /// Whether an old plain snapshot holds an empty database.
 pub(crate) fn is_empty_image(context: &Context, target: Target) -> Result<bool> {

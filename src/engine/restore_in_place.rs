@@ -1,16 +1,16 @@
 //! Rewriting the live file as one SQLite transaction: only pages that differ are written.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Context;
 use super::safety::{self, Safety};
 use super::target::Target;
-use crate::database::target::{Begin, Committed, RestoreTransaction};
 use crate::database::holders;
+use crate::database::target::{Begin, Committed, RestoreTransaction};
 use crate::error::{Code, Error, Result};
 use crate::failpoint;
-use crate::repository::hash::page_hash;
 use crate::repository::manifest::Head;
 use crate::repository::restores::Restore;
 
@@ -27,6 +27,9 @@ pub(crate) enum InPlace {
 /// Restores in place, or says that it is impossible.
 pub(crate) fn restore(context: &Context, database: &Path, target: &mut Target, entry: &mut Restore) -> Result<InPlace> {
     let mut before = safety::store(context, database)?;
+    if before.is_none() {
+        safety::copy_raw(context, database, entry.at)?;
+    }
     entry.safety = before.as_ref().map(|head| head.id);
     let header = target.header()?;
     let deadline = context.deadline();
@@ -51,7 +54,9 @@ pub(crate) fn restore(context: &Context, database: &Path, target: &mut Target, e
             entry.safety = Some(safety.head.id);
         }
         entry.cookie_before = Some(transaction.live().schema_cookie);
-        let written = entry.save(&context.repository).and_then(|()| write(context, &mut transaction, target, live.as_ref()));
+        let written = entry
+            .save(&context.repository)
+            .and_then(|()| write(context, &mut transaction, target, live.as_ref()));
         if let Err(error) = written {
             transaction.rollback()?;
             return Err(error);
@@ -75,7 +80,12 @@ fn before_overwriting(
 ) -> Result<Option<Safety>> {
     match safety::complete(context, database, transaction, before) {
         Ok(safety) => Ok(Some(safety)),
-        Err(error) if matches!(error.code, Code::DatabaseCorrupt | Code::DatabaseInvalid | Code::Internal) => {
+        Err(error)
+            if matches!(
+                error.code,
+                Code::DatabaseCorrupt | Code::DatabaseInvalid | Code::Internal
+            ) =>
+        {
             tracing::warn!(reason = %error, "the damaged database cannot be stored page by page; every page is overwritten");
             Ok(None)
         }
@@ -85,29 +95,24 @@ fn before_overwriting(
 
 /// Writes pages 2 to n where they differ. Every page of the image that is written is compared
 /// with its hash; every other one has the hash that the image's page list names.
-fn write(context: &Context, transaction: &mut RestoreTransaction, target: &mut Target, live: Option<&Safety>) -> Result<()> {
+fn write(
+    context: &Context,
+    transaction: &mut RestoreTransaction,
+    target: &mut Target,
+    live: Option<&Safety>,
+) -> Result<()> {
     let total = u64::from(target.page_count());
     let mut live = live.map(|safety| safety.table.iter());
-    let scratch = context.repository.scratch()?;
-    // The table is read while pages are fetched, so the differing ones are listed first.
-    let mut differing = Vec::new();
-    let mut list = crate::repository::page_table::PageTableWriter::new(&scratch)?;
-    for (page, entry) in (1..).zip(target.table.iter()) {
+    let table = Arc::clone(&target.table);
+    for (page, entry) in (1..).zip(table.iter()) {
         let entry = entry?;
         let old = live.as_mut().and_then(Iterator::next).transpose()?;
-        if page > 1 && entry.pack != 0 && old.is_none_or(|old| old.hash != entry.hash) {
-            list.push(&entry)?;
-            differing.push(page);
+        if page == 1 || entry.pack == 0 || old.is_some_and(|old| old.hash == entry.hash) {
+            continue;
         }
-    }
-    let list = list.finish()?;
-    for (page, entry) in differing.iter().zip(list.iter()) {
-        let entry = entry?;
-        let data = target.page(*page, &entry)?;
-        debug_assert_eq!(page_hash(data), entry.hash);
-        transaction.write_page(*page, data)?;
+        transaction.write_page(page, target.page(page, &entry)?)?;
         failpoint::reached("restore.writing")?;
-        context.host.progress("restore", u64::from(*page), total, "pages");
+        context.host.progress("restore", u64::from(page), total, "pages");
     }
     Ok(())
 }
@@ -123,9 +128,5 @@ fn readers_stay(context: &Context, database: &Path) -> Error {
             holders::describe(&holders)
         ),
     )
-    .because(connect_hint())
-}
-
-fn connect_hint() -> String {
-    "a connection that keeps a statement half-stepped or a transaction open blocks every commit in rollback mode".to_owned()
+    .because("a connection that keeps a statement half-stepped or a transaction open blocks every commit in rollback mode")
 }

@@ -10,7 +10,7 @@ use super::recorder::{Changed, Recorder};
 use super::{Context, create, names};
 use crate::config::Check;
 use crate::database::raw_files;
-use crate::database::source::{Batch, BATCH_BYTES};
+use crate::database::source::{BATCH_BYTES, Batch};
 use crate::database::target::RestoreTransaction;
 use crate::error::{Code, Result};
 use crate::repository::lineage;
@@ -23,7 +23,7 @@ pub(crate) fn store(context: &Context, database: &Path) -> Result<Option<Head>> 
     let created_at = create::now();
     let new = create::New {
         id: Uuid::new_v4(),
-        name: names::generate("safety", created_at, &heads),
+        name: names::generate("safety", created_at, |name| heads.iter().any(|head| head.name == name)),
         kind: Kind::Safety,
         check: Check::None,
         created_at,
@@ -43,14 +43,20 @@ pub(crate) fn store(context: &Context, database: &Path) -> Result<Option<Head>> 
 const fn is_fatal(code: Code) -> bool {
     matches!(
         code,
-        Code::Aborted | Code::RepositoryFull | Code::RepositoryUnwritable | Code::DatabaseMoved | Code::DatabaseReadonly
+        Code::Aborted
+            | Code::RepositoryFull
+            | Code::RepositoryUnwritable
+            | Code::DatabaseMoved
+            | Code::DatabaseReadonly
     )
 }
 
 /// Copies the raw files of a database that SQLite cannot read into the repository, as the last
 /// resort. No connection may be open.
 pub(crate) fn copy_raw(context: &Context, database: &Path, at: Timestamp) -> Result<()> {
-    let folder = context.repository.path(&format!("local/kept/{at:.3}").replace(':', "-"));
+    let folder = context
+        .repository
+        .path(&format!("local/kept/{at:.3}").replace(':', "-"));
     let copied = raw_files::copy_set(database, &folder, context.repository.root())?;
     tracing::warn!(folder = %folder.display(), files = copied as u64, "the files of the damaged database were copied");
     Ok(())
@@ -64,7 +70,12 @@ pub(crate) struct Safety {
 
 /// Records under the write lock what changed since the snapshot `before` was stored, and
 /// replaces it. Every page is read: neither a counter nor a date proves that nothing changed.
-pub(crate) fn complete(context: &Context, database: &Path, transaction: &mut RestoreTransaction, before: Option<&Head>) -> Result<Safety> {
+pub(crate) fn complete(
+    context: &Context,
+    database: &Path,
+    transaction: &mut RestoreTransaction,
+    before: Option<&Head>,
+) -> Result<Safety> {
     let page_size = transaction.page_size();
     let base = before.filter(|head| head.page_size == page_size).map(|head| {
         let snapshot = crate::repository::snapshot::Snapshot::open(&context.repository, head)?;
@@ -76,7 +87,11 @@ pub(crate) fn complete(context: &Context, database: &Path, transaction: &mut Res
         let mut next = 1;
         while next <= transaction.page_count() {
             context.host.check_alive()?;
-            let mut batch = Batch { first_page: next, data: Vec::with_capacity(BATCH_BYTES) };
+            let mut batch = Batch {
+                first_page: next,
+                of_pages: transaction.page_count(),
+                data: Vec::with_capacity(BATCH_BYTES),
+            };
             while next <= transaction.page_count() && batch.data.len() < BATCH_BYTES {
                 let start = batch.data.len();
                 batch.data.resize(start + page_size as usize, 0);
@@ -92,7 +107,10 @@ pub(crate) fn complete(context: &Context, database: &Path, transaction: &mut Res
         && pass.changed == 0
         && recording.table.pages() == head.page_count
     {
-        return Ok(Safety { head: head.clone(), table: recording.table });
+        return Ok(Safety {
+            head: head.clone(),
+            table: recording.table,
+        });
     }
     let heads = context.repository.heads()?;
     let lineage = lineage::claim(&context.repository, database, &heads)?;
@@ -101,7 +119,7 @@ pub(crate) fn complete(context: &Context, database: &Path, transaction: &mut Res
     let draft = Draft {
         id: Uuid::new_v4(),
         generation: 1,
-        name: names::generate("safety", created_at, &heads),
+        name: names::generate("safety", created_at, |name| heads.iter().any(|head| head.name == name)),
         kind: Kind::Safety,
         created_at,
         lineage,
@@ -114,9 +132,18 @@ pub(crate) fn complete(context: &Context, database: &Path, transaction: &mut Res
         finding: None,
         stored_bytes: new_packs.iter().map(|pack| pack.size).sum(),
     };
-    let head = manifest::write(&**context.repository.store(), &context.repository.scratch()?, draft, &recording.table, &recording.packs)?;
+    let head = manifest::write(
+        &**context.repository.store(),
+        &context.repository.scratch()?,
+        draft,
+        &recording.table,
+        &recording.packs,
+    )?;
     if let Some(before) = before {
         context.repository.remove_manifest(before.id)?;
     }
-    Ok(Safety { head, table: recording.table })
+    Ok(Safety {
+        head,
+        table: recording.table,
+    })
 }

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{Read, Seek};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::Context;
 use super::find::Found;
@@ -21,7 +22,7 @@ use crate::storage::io_error;
 /// every page is compared with its hash when it is read.
 pub(crate) struct Target {
     pages: Pages,
-    pub(crate) table: PageTable,
+    pub(crate) table: Arc<PageTable>,
     pub(crate) page_size: u32,
     /// SHA-256 of the whole image.
     pub(crate) checksum: String,
@@ -37,9 +38,14 @@ impl Target {
         match found {
             Found::Packed(head) => {
                 let snapshot = Snapshot::open(&context.repository, head)?;
-                let table = snapshot.page_table(&context.repository.scratch()?)?;
+                let table = Arc::new(snapshot.page_table(&context.repository.scratch()?)?);
                 let (page_size, checksum) = (head.page_size, head.checksum.clone());
-                Ok(Self { pages: Pages::Packed(Box::new(snapshot)), table, page_size, checksum })
+                Ok(Self {
+                    pages: Pages::Packed(Box::new(snapshot)),
+                    table,
+                    page_size,
+                    checksum,
+                })
             }
             Found::Plain(plain) => open_plain_file(context, &plain.path, &plain.record.checksum),
         }
@@ -58,7 +64,11 @@ impl Target {
             let entry = self.table.get(1)?;
             self.page(1, &entry)?.to_vec()
         };
-        Ok(ImageHeader { page_size: self.page_size, page_count, page1 })
+        Ok(ImageHeader {
+            page_size: self.page_size,
+            page_count,
+            page1,
+        })
     }
 
     /// One page, compared with its hash.
@@ -68,7 +78,7 @@ impl Target {
             Pages::Plain(file, buffer) => {
                 let offset = u64::from(page - 1) * u64::from(self.page_size);
                 let read = file.read_exact_at(buffer, offset);
-                if read.is_err() || page_hash(buffer) != entry.hash {
+                if read.is_err() || (entry.pack != 0 && page_hash(buffer) != entry.hash) {
                     fail!(SnapshotDamaged, "the old snapshot file changed while it was read");
                 }
                 Ok(buffer)
@@ -86,22 +96,19 @@ impl Target {
         match &mut self.pages {
             Pages::Packed(snapshot) => snapshot.read_all(&self.table, both)?,
             Pages::Plain(..) => {
-                for (page, entry) in (1..).zip(self.table.iter().collect::<Vec<_>>()) {
-                    let entry = entry?;
-                    if let Pages::Plain(file, buffer) = &mut self.pages {
-                        let offset = u64::from(page as u32 - 1) * u64::from(self.page_size);
-                        file.read_exact_at(buffer, offset).map_err(|error| io_error("read", Path::new("an old snapshot"), error))?;
-                        if entry.pack != 0 && page_hash(buffer) != entry.hash {
-                            fail!(SnapshotDamaged, "the old snapshot file changed while it was read");
-                        }
-                        both(buffer)?;
-                    }
+                let table = Arc::clone(&self.table);
+                for (page, entry) in (1..).zip(table.iter()) {
+                    both(self.page(page, &entry?)?)?;
                 }
             }
         }
         let checksum = image.finish();
         if checksum != self.checksum {
-            fail!(SnapshotDamaged, "the image has SHA-256 {checksum} instead of {}", self.checksum);
+            fail!(
+                SnapshotDamaged,
+                "the image has SHA-256 {checksum} instead of {}",
+                self.checksum
+            );
         }
         Ok(())
     }
@@ -148,7 +155,9 @@ fn open_plain_file(context: &Context, path: &Path, checksum: &str) -> Result<Tar
     let mut file = File::open(path).map_err(io)?;
     let mut start = [0; 100];
     let size = file.metadata().map_err(io)?.len();
-    let header = if size == 0 { None } else {
+    let header = if size == 0 {
+        None
+    } else {
         file.read_exact(&mut start).ok().and_then(|()| Header::parse(&start))
     };
     let page_size = header.as_ref().map_or(4096, |header| header.page_size);
@@ -162,8 +171,16 @@ fn open_plain_file(context: &Context, path: &Path, checksum: &str) -> Result<Tar
     for number in 1..=(size / u64::from(page_size)) as u32 {
         file.read_exact(&mut page).map_err(io)?;
         image.update(&page);
-        let entry = PageEntry { hash: page_hash(&page), pack: 1, position: 0 };
-        table.push(if number == lock_byte_page(page_size) { &PageEntry::HOLE } else { &entry })?;
+        let entry = PageEntry {
+            hash: page_hash(&page),
+            pack: 1,
+            position: 0,
+        };
+        table.push(if number == lock_byte_page(page_size) {
+            &PageEntry::HOLE
+        } else {
+            &entry
+        })?;
     }
     let found = image.finish();
     if !checksum.is_empty() && found != checksum {
@@ -172,5 +189,10 @@ fn open_plain_file(context: &Context, path: &Path, checksum: &str) -> Result<Tar
             format!("{} has SHA-256 {found} instead of {checksum}", path.display()),
         ));
     }
-    Ok(Target { pages: Pages::Plain(file, page), table: table.finish()?, page_size, checksum: found })
+    Ok(Target {
+        pages: Pages::Plain(file, page),
+        table: Arc::new(table.finish()?),
+        page_size,
+        checksum: found,
+    })
 }

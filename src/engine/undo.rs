@@ -1,8 +1,8 @@
 //! Taking a restore back: a restore of the safety snapshot that it made.
 
+use super::Context;
 use super::find::Found;
 use super::restore::{Restored, restore_found};
-use super::Context;
 use crate::error::{Result, fail};
 use crate::record::Record;
 use crate::repository::restores::{self, Outcome, Restore};
@@ -16,14 +16,20 @@ pub(crate) fn undo(context: &Context) -> Result<Record> {
         .rev()
         .find(|restore| restore.database == database && restore.outcome == Outcome::Done && !restore.undone);
     let Some(newest) = newest else {
-        fail!(UndoUnavailable, "no restore of {} is there to undo; nothing was changed", database.display());
+        fail!(
+            UndoUnavailable,
+            "no restore of {} is there to undo; nothing was changed",
+            database.display()
+        );
     };
     undo_entry(context, newest).map(|restored| restored.record)
 }
 
 /// Undoes one restore, under the lock.
 pub(crate) fn undo_entry(context: &Context, mut entry: Restore) -> Result<Restored> {
-    let safety = entry.safety.and_then(|id| context.repository.heads().ok()?.into_iter().find(|head| head.id == id));
+    let safety = entry
+        .safety
+        .and_then(|id| context.repository.heads().ok()?.into_iter().find(|head| head.id == id));
     let Some(safety) = safety else {
         fail!(
             UndoUnavailable,

@@ -42,7 +42,14 @@ fn mirror(context: &Context, database: &Path, head: &Head, took_place: bool) -> 
     }
     let record = catalog::record(context, head)?;
     if let Some(status) = record.restore_status {
-        catalog::set_restore(context, database, &record.id, status, record.restore_message.as_deref(), None);
+        catalog::set_restore(
+            context,
+            database,
+            &record.id,
+            status,
+            record.restore_message.as_deref(),
+            None,
+        );
     }
     Ok(())
 }

@@ -36,11 +36,20 @@ pub(crate) fn verify(context: &Context, name: &str, level: Level) -> Result<Verd
     let _lock = context.lock_for_reading("verifySnapshot")?;
     let problems = match problems(context, name, level) {
         Err(error) if error.code == Code::SnapshotDamaged => {
-            vec![std::iter::once(error.to_string()).chain(error.causes()).collect::<Vec<_>>().join(": ")]
+            vec![
+                std::iter::once(error.to_string())
+                    .chain(error.causes())
+                    .collect::<Vec<_>>()
+                    .join(": "),
+            ]
         }
         other => other?,
     };
-    Ok(Verdict { ok: problems.is_empty(), level, problems })
+    Ok(Verdict {
+        ok: problems.is_empty(),
+        level,
+        problems,
+    })
 }
 
 fn problems(context: &Context, name: &str, level: Level) -> Result<Vec<String>> {
@@ -65,8 +74,15 @@ fn problems(context: &Context, name: &str, level: Level) -> Result<Vec<String>> 
     }
     // SQLite reads pages in any order, so the image is assembled first.
     let scratch = context.repository.scratch()?;
-    let file = super::export::assemble(context, &mut target, &scratch, |error| crate::storage::io_error("write", &scratch, error))?;
-    let mut image = image::open(Box::new(image::FileImage::new(file.reopen().map_err(|error| crate::storage::io_error("read", &scratch, error))?, target.page_size, target.page_count())))?;
+    let file = super::export::assemble(context, &mut target, &scratch, |error| {
+        crate::storage::io_error("write", &scratch, error)
+    })?;
+    let mut image = image::open(Box::new(image::FileImage::new(
+        file.reopen()
+            .map_err(|error| crate::storage::io_error("read", &scratch, error))?,
+        target.page_size,
+        target.page_count(),
+    )))?;
     let host = Arc::clone(&context.host);
     let integrity = check::check(&mut image, Check::Full, Arc::new(move || host.check_alive().is_ok()))?;
     let foreign_keys = check::check_foreign_keys(&image)?;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use tempfile::NamedTempFile;
+use tempfile::{NamedTempFile, TempPath};
 use uuid::Uuid;
 
 use super::manifest::{self, Head, Manifest};
@@ -87,6 +87,14 @@ impl Repository {
 
     pub(crate) fn scratch(&self) -> Result<PathBuf> {
         self.local.scratch()
+    }
+
+    /// Leaves a mark in the scratch folder for as long as an operation works: whoever finds it
+    /// there under the lock knows that the operation was cut off.
+    pub(crate) fn mark_as_busy(&self) -> Result<TempPath> {
+        let scratch = self.scratch()?;
+        let marker = NamedTempFile::new_in(&scratch).map_err(|error| io_error("create a file in", &scratch, error))?;
+        Ok(marker.into_temp_path())
     }
 
     /// Cleans up after a killed process: scratch files, and packs that no manifest names.

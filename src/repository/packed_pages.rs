@@ -22,18 +22,32 @@ pub(crate) struct PackedPages {
 impl PackedPages {
     /// Opens packs, checking sizes, headers, trailers and the hashes of the footers.
     pub(crate) fn open(store: &dyn Store, packs: &[PackEntry], page_size: u32) -> Result<Self> {
-        let packs: Vec<PackReader> = packs.iter().map(|pack| PackReader::open(store, pack)).collect::<Result<_>>()?;
+        let packs: Vec<PackReader> = packs
+            .iter()
+            .map(|pack| PackReader::open(store, pack))
+            .collect::<Result<_>>()?;
         if packs.iter().any(|pack| pack.page_size() != page_size) {
-            fail!(SnapshotDamaged, "a pack holds pages of another size than {page_size} bytes");
+            fail!(
+                SnapshotDamaged,
+                "a pack holds pages of another size than {page_size} bytes"
+            );
         }
-        Ok(Self { packs, page_size, frames: VecDeque::new() })
+        Ok(Self {
+            packs,
+            page_size,
+            frames: VecDeque::new(),
+        })
     }
 
     /// A pack by its number, which starts at 1.
     pub(crate) fn pack(&self, number: u32) -> Result<&PackReader> {
         match self.packs.get((number as usize).wrapping_sub(1)) {
             Some(pack) => Ok(pack),
-            None => fail!(SnapshotDamaged, "a page is said to be in pack {number} of {}", self.packs.len()),
+            None => fail!(
+                SnapshotDamaged,
+                "a page is said to be in pack {number} of {}",
+                self.packs.len()
+            ),
         }
     }
 
@@ -67,14 +81,19 @@ impl PackedPages {
     /// Reads every page of the last `count` packs and compares it with its hash, on two threads.
     pub(crate) fn read_back_last(&self, count: usize) -> Result<()> {
         let new = &self.packs[self.packs.len() - count..];
-        let frames: Vec<(&PackReader, u32)> =
-            new.iter().flat_map(|pack| (0..pack.frames()).map(move |frame| (pack, frame))).collect();
-        let check = |frames: &[(&PackReader, u32)]| frames.iter().try_for_each(|(pack, frame)| pack.frame(*frame).map(drop));
+        let frames: Vec<(&PackReader, u32)> = new
+            .iter()
+            .flat_map(|pack| (0..pack.frames()).map(move |frame| (pack, frame)))
+            .collect();
+        let check =
+            |frames: &[(&PackReader, u32)]| frames.iter().try_for_each(|(pack, frame)| pack.frame(*frame).map(drop));
         std::thread::scope(|scope| {
             let halves = frames.chunks(frames.len().div_ceil(2).max(1));
             let threads: Vec<_> = halves.map(|half| scope.spawn(move || check(half))).collect();
             threads.into_iter().try_for_each(|thread| {
-                thread.join().unwrap_or_else(|_| Err(Error::new(Code::Internal, "a checking thread died")))
+                thread
+                    .join()
+                    .unwrap_or_else(|_| Err(Error::new(Code::Internal, "a checking thread died")))
             })
         })
     }

@@ -7,7 +7,6 @@ use uuid::Uuid;
 
 use super::folder::Repository;
 use crate::error::Result;
-use crate::storage::Store;
 
 const FOLDER: &str = "local/restores/";
 /// Finished entries that are kept.

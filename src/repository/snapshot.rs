@@ -4,7 +4,6 @@ use std::path::Path;
 use std::sync::mpsc::sync_channel;
 
 use super::folder::Repository;
-use super::hash::ImageHasher;
 use super::manifest::{Head, Manifest};
 use super::packed_pages::PackedPages;
 use super::page_table::{PageEntry, PageTable, PageTableWriter};
@@ -52,12 +51,20 @@ impl Snapshot {
                         extent.first_page + offset
                     );
                 }
-                table.push(&PageEntry { hash, pack: extent.pack, position: extent.position + offset })?;
+                table.push(&PageEntry {
+                    hash,
+                    pack: extent.pack,
+                    position: extent.position + offset,
+                })?;
             }
         }
         let table = table.finish()?;
         if table.list_hash()? != self.head().page_list_hash()? {
-            fail!(SnapshotDamaged, "the page hashes of {} are not those of its manifest", self.head().name);
+            fail!(
+                SnapshotDamaged,
+                "the page hashes of {} are not those of its manifest",
+                self.head().name
+            );
         }
         Ok(table)
     }
@@ -83,7 +90,11 @@ impl Snapshot {
                     } else {
                         run.extend_from_slice(pages.page(&entry)?);
                     }
-                    if run.len() >= RUN_BYTES && send.send(std::mem::replace(&mut run, Vec::with_capacity(RUN_BYTES))).is_err() {
+                    if run.len() >= RUN_BYTES
+                        && send
+                            .send(std::mem::replace(&mut run, Vec::with_capacity(RUN_BYTES)))
+                            .is_err()
+                    {
                         // The consumer failed, and says why.
                         return Ok(());
                     }
@@ -92,32 +103,10 @@ impl Snapshot {
                 Ok(())
             });
             let consumed = runs.into_iter().try_for_each(|run| sink(&run));
-            let read = reader.join().unwrap_or_else(|_| Err(Error::new(Code::Internal, "the reading thread died")));
+            let read = reader
+                .join()
+                .unwrap_or_else(|_| Err(Error::new(Code::Internal, "the reading thread died")));
             consumed.and(read)
         })
-    }
-
-    /// Recomputes every hash: each page's, the list of pages', the whole image's.
-    pub(crate) fn verify_data(&mut self, table: &PageTable, mut seen: impl FnMut(u64)) -> Result<()> {
-        let mut image = ImageHasher::default();
-        self.read_all(table, |run| {
-            image.update(run);
-            seen(run.len() as u64);
-            Ok(())
-        })?;
-        self.check_image(&image.finish())
-    }
-
-    /// Compares the SHA-256 of an assembled image with the manifest's.
-    pub(crate) fn check_image(&self, checksum: &str) -> Result<()> {
-        if checksum != self.head().checksum {
-            fail!(
-                SnapshotDamaged,
-                "the image of {} has SHA-256 {checksum} instead of {}",
-                self.head().name,
-                self.head().checksum
-            );
-        }
-        Ok(())
     }
 }

@@ -81,15 +81,6 @@ impl Store for LocalStore {
         Ok(Box::new(LocalReader { path, file, size }))
     }
 
-    fn size(&self, key: &str) -> Result<Option<u64>> {
-        let path = self.path(key);
-        match fs::metadata(&path) {
-            Ok(metadata) => Ok(Some(metadata.len())),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(io_error("look at", &path, error)),
-        }
-    }
-
     fn list(&self, prefix: &str) -> Result<Vec<Object>> {
         let mut objects = Vec::new();
         let folder = prefix.rsplit_once('/').map_or("", |(folder, _)| folder);

@@ -27,8 +27,6 @@ pub(crate) trait Store: Send + Sync {
     fn stage(&self) -> Result<Box<dyn Staged>>;
     /// Opens an object; `SNAPSHOT_DAMAGED` when it is missing.
     fn open(&self, key: &str) -> Result<Box<dyn Reader>>;
-    /// Size of an object, `None` when there is none.
-    fn size(&self, key: &str) -> Result<Option<u64>>;
     /// Every object whose key starts with `prefix`, in key order, complete ones only.
     fn list(&self, prefix: &str) -> Result<Vec<Object>>;
     /// Removes an object; a missing one is no error.

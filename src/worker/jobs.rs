@@ -60,9 +60,9 @@ impl Args {
     fn get<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>> {
         match self.0.get(name) {
             None | Some(Value::Null) => Ok(None),
-            Some(value) => serde_json::from_value(value.clone())
-                .map(Some)
-                .map_err(|error| Error::new(Code::InvalidArgument, format!("the argument {name} is malformed")).because(error)),
+            Some(value) => serde_json::from_value(value.clone()).map(Some).map_err(|error| {
+                Error::new(Code::InvalidArgument, format!("the argument {name} is malformed")).because(error)
+            }),
         }
     }
 

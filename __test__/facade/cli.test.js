@@ -1,0 +1,101 @@
+'use strict';
+
+const { spawnSync } = require('node:child_process');
+const path = require('node:path');
+const format = require('../../lib/cli/format.js');
+const { clearEnvironment } = require('../support/environment.js');
+
+const CLI = path.join(__dirname, '..', '..', 'bin', 'snapshot-writer.cjs');
+
+beforeEach(clearEnvironment);
+
+/** Runs the command line without a terminal. */
+function run(...args) {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [CLI, ...args], {
+    encoding: 'utf8',
+    env: process.env,
+    input: '',
+  });
+  return { status, stdout, stderr };
+}
+
+test('the help names every exit code', () => {
+  const { status, stdout } = run('--help');
+  expect(status).toBe(0);
+  for (const code of [0, 1, 2, 3, 130]) expect(stdout).toMatch(new RegExp(`^  ${code} `, 'm'));
+});
+
+test.each([
+  ['bogus'],
+  ['show'],
+  ['create', 'a', 'b'],
+  ['verify', 'a', '--level', 'deep'],
+  ['list', '--colour'],
+])('wrong usage (%s) ends with 2 and says why on standard error', (...args) => {
+  const { status, stdout, stderr } = run(...args);
+  expect(status).toBe(2);
+  expect(stdout).toBe('');
+  expect(stderr).toMatch(/^error: /);
+});
+
+test.each([['restore', 'a'], ['undo'], ['delete', 'a']])(
+  '%s asks; where nobody can be asked it refuses and names --yes',
+  (...args) => {
+    const { status, stderr } = run(...args);
+    expect(status).toBe(2);
+    expect(stderr).toContain('--yes');
+  },
+);
+
+test('a failure ends with 1, for people on standard error', () => {
+  const { status, stdout, stderr } = run('list');
+  expect({ status, stdout }).toEqual({ status: 1, stdout: '' });
+  expect(stderr).toContain('DATABASE_URL');
+});
+
+test.each([
+  [['list', '--json'], 1, 'DATABASE_URL_MISSING'],
+  [['--json', 'bogus'], 2, 'INVALID_ARGUMENT'],
+  [['undo', '--json'], 2, 'CONFIRMATION_REQUIRED'],
+  [['create', '', '--json', '--database-url', 'file:x.db'], 1, 'SNAPSHOT_NAME_INVALID'],
+])('with --json a failure (%j) is JSON on standard output', (args, status, code) => {
+  const result = run(...args);
+  expect(result.status).toBe(status);
+  expect(JSON.parse(result.stdout).error).toMatchObject({ code, message: expect.any(String) });
+  expect(result.stderr).toBe('');
+});
+
+describe('formats', () => {
+  test.each([
+    [0, '0 B'],
+    [999, '999 B'],
+    [1000, '1.00 kB'],
+    [58_344_448, '58.3 MB'],
+    [999_999, '1.00 MB'],
+    [2 ** 40, '1.10 TB'],
+  ])('%d bytes are %s', (bytes, text) => expect(format.size(bytes)).toBe(text));
+
+  test.each([
+    [5, '5 s'],
+    [61, '1 min'],
+    [3 * 3600 + 5, '3 h'],
+    [40 * 86400, '40 d'],
+    [800 * 86400, '2 y'],
+    [-9, '0 s'],
+  ])('%d seconds are an age of %s', (seconds, text) => {
+    expect(format.age(new Date(1e12 - seconds * 1000), 1e12)).toBe(text);
+  });
+
+  test('a table fits 80 columns, wraps long names and has no colour', () => {
+    const name = 'scheduled_2026-01-02T03-04-05-678Z and a rather long remark';
+    const text = format.table(
+      ['CREATED', 'AGE', 'SIZE', 'STORED', 'NAME'],
+      [['2026-01-02 03:04', '59 min', '58.3 MB', '1.31 MB', name]],
+      { rightAligned: [1, 2, 3], widths: [16, 6, 7, 7, 36] },
+    );
+    expect(Math.max(...text.split('\n').map((line) => line.length))).toBeLessThanOrEqual(80);
+    // eslint-disable-next-line no-control-regex
+    expect(text).not.toMatch(/\x1b/);
+    expect(text.split('\n').length).toBeGreaterThan(2);
+  });
+});

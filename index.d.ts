@@ -1,0 +1,298 @@
+/** State of a snapshot. `PENDING`: stored, but not yet everywhere it should be. */
+export type SnapshotStatus = 'PENDING' | 'COMPLETED' | 'FAILED';
+
+/** State of the last restore from a snapshot. */
+export type RestoreStatus = 'IN_PROGRESS' | 'SUCCESS' | 'FAILED';
+
+/**
+ * `snapshot`: made by `createSnapshot`. `safety`: the state before a restore or reset.
+ * `forensic`: the files of a database too damaged to be read. `plain`: a `.db` file of the old module.
+ */
+export type SnapshotKind = 'snapshot' | 'safety' | 'forensic' | 'plain';
+
+/** A row of the application's `Snapshot` table. */
+export interface SnapshotRecord {
+  /** UUID v4 in lower case. */
+  id: string;
+  name: string;
+  /** Absolute path of the manifest (of the file itself for `plain` ones); empty when `FAILED`. */
+  s3Key: string;
+  /** SHA-256 of the database image in lower-case hex; equals `sha256sum` of an export. */
+  checksum: string;
+  /** Bytes of the database image; always exact here, see {@link SnapshotOptions.catalogSize}. */
+  size: number;
+  status: SnapshotStatus;
+  restoreStatus: RestoreStatus | null;
+  restoreMessage: string | null;
+  lastRestoredAt: Date | null;
+  createdAt: Date;
+  updatedAt: Date;
+  schemaVersion: number;
+}
+
+/** A snapshot as the repository knows it. */
+export interface SnapshotInfo extends SnapshotRecord {
+  kind: SnapshotKind;
+  /** Bytes of one database page. */
+  pageSize: number;
+  pageCount: number;
+  /** Bytes that this snapshot added to the repository. */
+  storedSize: number;
+  /** Number of pack files that a restore reads. */
+  packs: number;
+  /** Whether the image held no rows of the core tables: such a snapshot is never bootstrapped from. */
+  isEmpty: boolean;
+  /** Identifies the database across renames; bootstrap sees only its own lineage. */
+  lineage: string;
+  /** File name of the database. */
+  databaseName: string;
+}
+
+/** A logger. Methods that are missing are skipped; what they throw or reject with is ignored. */
+export interface SnapshotLog {
+  info?(message: string, fields?: Record<string, unknown>): unknown;
+  warn?(message: string, fields?: Record<string, unknown>): unknown;
+  error?(message: string, fields?: Record<string, unknown>): unknown;
+  debug?(message: string, fields?: Record<string, unknown>): unknown;
+}
+
+/** How far an operation is; sent at most ten times a second. */
+export interface SnapshotProgress {
+  phase: string;
+  done: number;
+  total: number;
+  /** What is counted, such as `pages` or `bytes`. */
+  unit: string;
+}
+
+/**
+ * Options of the constructor and of every call. Those of a call win over those of the constructor,
+ * and those over the environment, which is read at each call. An unknown name is refused with
+ * `INVALID_ARGUMENT`.
+ */
+export interface SnapshotOptions {
+  /**
+   * The SQLite file: `file:` or `sqlite:` URL or plain path, with or without Prisma's query
+   * parameters. A relative path starts at the working directory. Default: `DATABASE_URL`.
+   */
+  databaseUrl?: string;
+  /** Folder of the snapshots. Default: `SNAPSHOT_DIR`, else `backups/` beside the database. */
+  snapshotDir?: string;
+  /** `false` or `null` ignores `S3_BUCKET`. This version stores locally only. */
+  s3?: false | null;
+  /** How long to wait for the repository's lock and for SQLite's locks, in milliseconds. Default: 60000. */
+  lockTimeoutMs?: number;
+  /**
+   * How long one COMMIT of a restore waits for readers, in milliseconds; nobody can read while it
+   * waits, so it gives way and tries again until `lockTimeoutMs`. Default: 3000.
+   */
+  commitTimeoutMs?: number;
+  /**
+   * The longest time that a snapshot may hold up writers of a database in rollback-journal mode, in
+   * milliseconds; rather than exceed it the call rejects with `WRITERS_TOO_BUSY`. Default: 4000.
+   */
+  maxWriterStallMs?: number;
+  /** SQLite's own check of a new snapshot: none, `quick_check` or `integrity_check`. Default: `'quick'`. */
+  check?: 'none' | 'quick' | 'full';
+  /**
+   * How sizes above 2,147,483,647 are written to the `Snapshot` table: clamped to that value, which
+   * every Prisma client can read, or exact. Results always have the exact number. Default: `'clamped'`.
+   */
+  catalogSize?: 'clamped' | 'exact';
+  /**
+   * Tables whose rows decide whether a database is empty.
+   * Default: `['Reality', 'RecursionPath', 'ConsciousnessField']`.
+   */
+  coreTables?: string[];
+  /**
+   * Runs after a restore in the working directory of the application: a line for the shell, or
+   * program and arguments. When it fails, the restore is undone and the call rejects with
+   * `POST_RESTORE_FAILED`. Its environment is that of the worker plus `DATABASE_URL`. Default: none.
+   */
+  postRestoreCommand?: string | string[] | null;
+  /** Time limit of `postRestoreCommand` in milliseconds. Default: 300000. */
+  postRestoreTimeoutMs?: number;
+  /** The Node.js executable that runs the worker. Default: `process.execPath`. */
+  nodePath?: string;
+  /** Aborting kills the worker; the call rejects with `ABORTED` and the signal's reason as `cause`. */
+  signal?: AbortSignal | null;
+  /** Called as the operation advances; what it throws or rejects with is ignored. */
+  onProgress?: ((progress: SnapshotProgress) => unknown) | null;
+  /** Logger for this instance or call. Default: `console`. */
+  log?: SnapshotLog | null;
+}
+
+/** Options of {@link SnapshotWriter.verifySnapshot}. */
+export interface VerifyOptions extends SnapshotOptions {
+  /**
+   * `structure`: manifest and packs are there and fit together. `data`: every page is read and
+   * hashed. `database`: SQLite checks the image as well. Default: `'data'`.
+   */
+  level?: 'structure' | 'data' | 'database';
+}
+
+export interface SnapshotResult {
+  success: true;
+  snapshot: SnapshotRecord;
+  /** Milliseconds, at least 1. */
+  durationMs: number;
+}
+
+/** Outcome of {@link SnapshotWriter.bootstrapDatabase}; one type, so that callers can destructure it. */
+export interface BootstrapResult {
+  bootstrapped: boolean;
+  /** The snapshot restored from. */
+  snapshot?: { name: string; timestamp: Date; checksum: string };
+  /** Rows of the three core tables after the restore. */
+  counts?: { realities: number; paths: number; fields: number };
+  /** What went wrong; absent when there was nothing to do. */
+  error?: string;
+  /** Code of the error. */
+  code?: string;
+  stack?: string;
+}
+
+export interface VerifyResult {
+  ok: boolean;
+  level: 'structure' | 'data' | 'database';
+  /** One sentence each; empty when `ok`. */
+  problems: string[];
+}
+
+export interface ExportResult {
+  /** Absolute path of the file. */
+  path: string;
+  /** Bytes. */
+  size: number;
+  /** SHA-256 in lower-case hex. */
+  checksum: string;
+}
+
+export interface DeleteResult {
+  name: string;
+  /** Bytes that the repository is smaller by. */
+  freedBytes: number;
+}
+
+export interface StatusResult {
+  databasePath: string | null;
+  snapshotDir: string;
+  /** Number of snapshots of every kind. */
+  snapshots: number;
+  latest: SnapshotInfo | null;
+  /** Bytes of the whole repository. */
+  storedBytes: number;
+  /** Whether a restore was interrupted; the next operation finishes it. */
+  unfinishedRestore: boolean;
+}
+
+export interface ResetResult {
+  success: true;
+  /** Where the state before the reset is kept. */
+  backupPath: string;
+  message: string;
+}
+
+/**
+ * Codes of this package's JavaScript side; the engine adds its own, such as `SNAPSHOT_NOT_FOUND`
+ * or `REPOSITORY_BUSY`.
+ */
+export type SnapshotErrorCode =
+  | 'INVALID_ARGUMENT'
+  | 'SNAPSHOT_NAME_INVALID'
+  | 'DATABASE_URL_MISSING'
+  | 'DATABASE_URL_UNSUPPORTED'
+  | 'WORKER_NOT_ALLOWED'
+  | 'WORKER_FAILED'
+  | 'ABORTED'
+  | (string & {});
+
+/** Every rejection of this package. The prefix of `message` and `code` are API, the rest is prose. */
+export declare class SnapshotError extends Error {
+  constructor(code: string, message: string, cause?: unknown);
+  readonly name: 'SnapshotError';
+  /** Stable and upper-case. */
+  readonly code: SnapshotErrorCode;
+  /** The inner error. */
+  readonly cause?: unknown;
+}
+
+/**
+ * Snapshots, verifies and restores one SQLite database.
+ *
+ * Every operation runs in a short-lived process of its own. The constructor touches nothing.
+ * Methods never throw synchronously; they reject with a {@link SnapshotError}.
+ */
+export declare class SnapshotWriter {
+  /** @throws {SnapshotError} `INVALID_ARGUMENT` when an option is unknown or of the wrong type. */
+  constructor(options?: SnapshotOptions);
+
+  /** Folder of the snapshots by the present options and environment; `null` when neither tells. */
+  get snapshotDir(): string | null;
+  /** The configured bucket, `null` when S3 is off. This version reports it and stores locally only. */
+  get s3Bucket(): string | null;
+  /** `null` when S3 is off; else an object whose `send` rejects in this version. */
+  get s3Client(): { send(command: unknown): Promise<never> } | null;
+  /** Assignable; reads as `console` when unset. */
+  get log(): SnapshotLog;
+  set log(log: SnapshotLog | null | undefined);
+
+  /**
+   * Takes a transactionally consistent snapshot and stores what changed since the last one.
+   * @param name 1 to 200 characters; default `snapshot_<ISO timestamp>`.
+   * @throws {SnapshotError} message starts `Failed to create snapshot: `.
+   */
+  createSnapshot(name?: string | null, options?: SnapshotOptions): Promise<SnapshotResult>;
+
+  /**
+   * Makes the database what it was at a snapshot, in one transaction; open connections see it.
+   * @throws {SnapshotError} message starts `Failed to restore from snapshot: `; the database is as before.
+   */
+  restoreFromSnapshot(name: string, options?: SnapshotOptions): Promise<SnapshotResult>;
+
+  /**
+   * Takes the last restore back.
+   * @throws {SnapshotError} `UNDO_UNAVAILABLE`, or `UNDO_CONFLICT` when somebody has committed since.
+   */
+  undoRestore(options?: SnapshotOptions): Promise<SnapshotResult>;
+
+  /** Restores the latest good snapshot when the database is missing or empty. Never rejects. */
+  bootstrapDatabase(options?: SnapshotOptions): Promise<BootstrapResult>;
+
+  /** Whether no core table has a row; a missing or zero-byte file is empty. */
+  isDatabaseEmpty(options?: SnapshotOptions): Promise<boolean>;
+
+  /** Every snapshot in the repository. */
+  listSnapshots(options?: SnapshotOptions): Promise<SnapshotInfo[]>;
+
+  /** @throws {SnapshotError} `SNAPSHOT_NOT_FOUND`. */
+  getSnapshot(name: string, options?: SnapshotOptions): Promise<SnapshotInfo>;
+
+  /** Checks a snapshot without touching the database. Problems are a result, not a rejection. */
+  verifySnapshot(name: string, options?: VerifyOptions): Promise<VerifyResult>;
+
+  /**
+   * Writes a snapshot as a plain SQLite file.
+   * @param file relative paths start at the working directory.
+   * @throws {SnapshotError} `EXPORT_TARGET_EXISTS`, `EXPORT_TARGET_UNWRITABLE`.
+   */
+  exportSnapshot(name: string, file: string, options?: SnapshotOptions): Promise<ExportResult>;
+
+  /** Deletes a snapshot and every page that no other snapshot needs. */
+  deleteSnapshot(name: string, options?: SnapshotOptions): Promise<DeleteResult>;
+
+  /** Summary of database and repository. */
+  status(options?: SnapshotOptions): Promise<StatusResult>;
+
+  /** Empties the database after a safety backup, keeping its schema. Kept for compatibility. */
+  _resetDatabase(options?: SnapshotOptions): Promise<ResetResult>;
+
+  /** The present time in ISO form with `:` and `.` replaced by `-`. */
+  _generateTimestamp(): string;
+
+  /** SHA-256 of a file in lower-case hex. */
+  _generateChecksum(file: string): Promise<string>;
+}
+
+/** The default instance, configured by the environment alone. */
+export declare const snapshotWriter: SnapshotWriter;

@@ -1,0 +1,92 @@
+'use strict';
+
+// The command line: what there is to type. What a command does is in commands.js,
+// how it runs (signals, errors, exit code) in session.js.
+
+const { Command, CommanderError, InvalidArgumentError, Option } = require('commander');
+const { version } = require('../../package.json');
+const commands = require('./commands.js');
+const exitCodes = require('./exit-codes.js');
+const { runCommand, printError } = require('./session.js');
+
+const HELP = `
+Exit codes:
+  0    done
+  1    failed
+  2    wrong usage, or a confirmation is needed and nobody can be asked (--yes)
+  3    the verification found problems
+  130  interrupted or declined
+
+Environment:
+  DATABASE_URL   the SQLite file, such as file:./prisma/dev.db
+  SNAPSHOT_DIR   the folder of the snapshots (default: backups/ beside the database)`;
+
+/** Runs the command line and resolves with the exit code. */
+async function main(argv) {
+  let exitCode = exitCodes.OK;
+  const program = build((result) => {
+    exitCode = result;
+  });
+  const json = argv.includes('--json');
+  if (json) {
+    program.configureOutput({ writeErr: () => {} });
+    program.commands.forEach((command) => command.configureOutput({ writeErr: () => {} }));
+  }
+  try {
+    await program.parseAsync(argv);
+  } catch (error) {
+    return usageExitCode(error, json);
+  }
+  return exitCode;
+}
+
+function build(done) {
+  const program = new Command('snapshot-writer')
+    .description('Snapshots, verifies and restores a live SQLite database.')
+    .version(version)
+    .option('--database-url <url>', 'the database (instead of DATABASE_URL)')
+    .option('--snapshot-dir <folder>', 'the folder of the snapshots (instead of SNAPSHOT_DIR)')
+    .option('--json', 'print one JSON value on standard output, errors included')
+    .addHelpText('after', HELP)
+    .configureHelp({ showGlobalOptions: true })
+    .exitOverride();
+
+  const add = (usage, description, action) => {
+    const command = program.command(usage).description(description);
+    command.configureHelp({ showGlobalOptions: true });
+    return command.action((...parameters) => {
+      // Commander hands over the arguments, the options and the command itself.
+      const [given, options] = [parameters.slice(0, -2), command.optsWithGlobals()];
+      return runCommand(options, (session) => action(session, ...given)).then(done);
+    });
+  };
+  const yes = ['-y, --yes', 'do not ask for confirmation'];
+
+  add('create [name]', 'take a snapshot', commands.create);
+  add('list', 'list the snapshots', commands.list);
+  add('show <name>', 'show one snapshot', commands.show);
+  add('verify <name>', 'check that a snapshot can be restored', commands.verify).addOption(
+    new Option('--level <level>', 'how thoroughly')
+      .choices(['structure', 'data', 'database'])
+      .default('data'),
+  );
+  add('restore <name>', 'make the database what it was at a snapshot', commands.restore).option(...yes);
+  add('undo', 'take the last restore back', commands.undo).option(...yes);
+  add('export <name> <file>', 'write a snapshot as a plain SQLite file', commands.exportFile);
+  add('delete <name>', 'delete a snapshot', commands.remove).option(...yes);
+  add('status', 'summarise database and snapshots', commands.status);
+  return program;
+}
+
+function usageExitCode(error, json) {
+  if (!(error instanceof CommanderError) && !(error instanceof InvalidArgumentError)) {
+    throw error;
+  }
+  // Help and version end here too, with exit code 0. Without --json Commander has printed its message.
+  if (error.exitCode === 0) return exitCodes.OK;
+  if (json)
+    printError({ json }, { code: 'INVALID_ARGUMENT', message: error.message.replace(/^error: /, '') });
+  return exitCodes.USAGE;
+}
+
+module.exports = { main };

@@ -1,0 +1,72 @@
+'use strict';
+
+// One run of one command: the writer, where output goes, what Ctrl-C does, the exit code.
+
+const { SnapshotWriter } = require('../snapshot-writer.js');
+const { Declined, confirm } = require('./confirm.js');
+const exitCodes = require('./exit-codes.js');
+const { ProgressReport } = require('./progress.js');
+
+/** Runs `action(session)`; resolves with the exit code and never rejects. */
+async function runCommand(options, action) {
+  const interruption = new AbortController();
+  const progress = new ProgressReport(process.stderr);
+  const interrupt = () => interruption.abort(new Error('interrupted'));
+  process.once('SIGINT', interrupt);
+  process.once('SIGTERM', interrupt);
+  try {
+    const session = makeSession(options, interruption.signal, progress);
+    return (await action(session)) ?? exitCodes.OK;
+  } catch (error) {
+    progress.end();
+    printError(options, error);
+    return exitCodeOf(error);
+  } finally {
+    progress.end();
+    process.off('SIGINT', interrupt);
+    process.off('SIGTERM', interrupt);
+  }
+}
+
+function makeSession(options, signal, progress) {
+  const writer = new SnapshotWriter({
+    databaseUrl: options.databaseUrl,
+    snapshotDir: options.snapshotDir,
+    signal,
+    onProgress: (step) => progress.update(step),
+    log: stderrLog(progress),
+  });
+  return {
+    writer,
+    options,
+    /** `compose` makes up the question, and is only called when somebody can be asked. */
+    confirm: async (compose) => (options.yes ? undefined : confirm(compose)),
+    /** With --json the value itself, else the lines made of it; both on standard output. */
+    print(value, describe) {
+      progress.end();
+      process.stdout.write(options.json ? `${JSON.stringify(value, null, 2)}\n` : `${describe(value)}\n`);
+    },
+  };
+}
+
+/** Log lines go to standard error, whatever --json says; details are for applications. */
+function stderrLog(progress) {
+  const say = (label) => (message) => progress.say(`${label}${message}`);
+  return { error: say('error: '), warn: say('warning: '), info: say(''), debug: () => {} };
+}
+
+function printError(options, { code = 'INTERNAL', message }) {
+  if (options.json) {
+    process.stdout.write(`${JSON.stringify({ error: { code, message } }, null, 2)}\n`);
+  } else {
+    process.stderr.write(`${message}\n`);
+  }
+}
+
+function exitCodeOf(error) {
+  if (error instanceof Declined) return error.exitCode;
+  if (error.code === 'ABORTED') return exitCodes.INTERRUPTED;
+  return exitCodes.FAILED;
+}
+
+module.exports = { runCommand, printError };
