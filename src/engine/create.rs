@@ -134,6 +134,8 @@ pub(crate) fn publish(context: &Context, database: &Path, lineage: Uuid, capture
                 finding: None,
             },
         ),
+        // Nobody bootstraps from a safety snapshot, and it is made while somebody waits.
+        None if new.kind == Kind::Safety => (live.into_table(), Facts::default()),
         None => examine(context, live, check_level)?,
     };
 
@@ -191,6 +193,7 @@ pub(crate) fn publish(context: &Context, database: &Path, lineage: Uuid, capture
 }
 
 /// What the content of an image says.
+#[derive(Default)]
 struct Facts {
     is_empty: bool,
     counts: std::collections::BTreeMap<String, u64>,

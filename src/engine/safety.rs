@@ -16,6 +16,7 @@ use crate::error::{Code, Result};
 use crate::repository::lineage;
 use crate::repository::manifest::{self, Draft, Head, Kind};
 use crate::repository::page_table::PageTable;
+use crate::repository::snapshot::Snapshot;
 
 /// Stores the live database as it is now, unchecked. `None` when it cannot be read as a database.
 pub(crate) fn store(context: &Context, database: &Path) -> Result<Option<Head>> {
@@ -68,8 +69,17 @@ pub(crate) struct Safety {
     pub(crate) table: PageTable,
 }
 
+/// The safety snapshot `head`, which is still what the database holds.
+pub(crate) fn reopen(context: &Context, head: &Head) -> Result<Safety> {
+    let snapshot = Snapshot::open(&context.repository, head)?;
+    Ok(Safety {
+        head: head.clone(),
+        table: snapshot.page_table(&context.repository.scratch()?)?,
+    })
+}
+
 /// Records under the write lock what changed since the snapshot `before` was stored, and
-/// replaces it. Every page is read: neither a counter nor a date proves that nothing changed.
+/// replaces it.
 pub(crate) fn complete(
     context: &Context,
     database: &Path,
@@ -78,7 +88,7 @@ pub(crate) fn complete(
 ) -> Result<Safety> {
     let page_size = transaction.page_size();
     let base = before.filter(|head| head.page_size == page_size).map(|head| {
-        let snapshot = crate::repository::snapshot::Snapshot::open(&context.repository, head)?;
+        let snapshot = Snapshot::open(&context.repository, head)?;
         let table = snapshot.page_table(&context.repository.scratch()?)?;
         Ok::<_, crate::error::Error>((table, snapshot.manifest.packs))
     });
