@@ -36,7 +36,9 @@ function installDependencies() {
   );
   if (modified(STAMP) > wanted) return;
   console.log('Installing the dependencies (better-sqlite3 is compiled, which takes a minute or two)');
-  run('npm', ['ci', '--no-audit', '--no-fund']);
+  // Not `npm ci`: it refuses a lock file that lacks optional packages of other platforms, and a registry
+  // mirror need not have those. This installs the locked versions too and leaves the lock file alone.
+  run('npm', ['install', '--no-save', '--no-audit', '--no-fund', '--loglevel=error']);
   fs.writeFileSync(STAMP, '');
 }
 
