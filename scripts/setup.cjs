@@ -36,8 +36,8 @@ function installDependencies() {
   );
   if (modified(STAMP) > wanted) return;
   console.log('Installing the dependencies (better-sqlite3 is compiled, which takes a minute or two)');
-  // Not `npm ci`: it refuses a lock file that lacks optional packages of other platforms, and a registry
-  // mirror need not have those. This installs the locked versions too and leaves the lock file alone.
+  // Not `npm ci`: it refuses a lock file that lacks other platforms' optional packages, which npm
+  // leaves out where the registry does not have them. The versions are those of the lock file.
   run('npm', ['install', '--no-save', '--no-audit', '--no-fund', '--loglevel=error']);
   fs.writeFileSync(STAMP, '');
 }

@@ -23,6 +23,8 @@ const THREADS: usize = 2;
 const IN_FLIGHT: usize = 8;
 
 type Frame = std::io::Result<Vec<u8>>;
+/// A raw frame, and where its compressed form goes.
+type FrameJob = (Vec<u8>, Sender<Frame>);
 
 /// Where a page was put.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -209,7 +211,7 @@ fn write(object: &mut Box<dyn Staged>, bytes: &[u8]) -> Result<()> {
 /// Threads that compress, started when the first frame comes.
 #[derive(Default)]
 struct Compressors {
-    jobs: Option<SyncSender<(Vec<u8>, Sender<Frame>)>>,
+    jobs: Option<SyncSender<FrameJob>>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -217,7 +219,7 @@ impl Compressors {
     fn compress(&mut self, frame: Vec<u8>) -> Receiver<Frame> {
         let (done, result) = channel();
         let jobs = self.jobs.get_or_insert_with(|| {
-            let (jobs, queue) = sync_channel::<(Vec<u8>, Sender<Frame>)>(IN_FLIGHT);
+            let (jobs, queue) = sync_channel::<FrameJob>(IN_FLIGHT);
             let queue = Arc::new(Mutex::new(queue));
             self.threads = (0..THREADS).map(|_| spawn_compressor(Arc::clone(&queue))).collect();
             jobs
@@ -237,7 +239,7 @@ impl Drop for Compressors {
     }
 }
 
-fn spawn_compressor(queue: Arc<Mutex<Receiver<(Vec<u8>, Sender<Frame>)>>>) -> JoinHandle<()> {
+fn spawn_compressor(queue: Arc<Mutex<Receiver<FrameJob>>>) -> JoinHandle<()> {
     std::thread::spawn(move || {
         let Ok(mut compressor) = zstd::bulk::Compressor::new(LEVEL) else {
             return;

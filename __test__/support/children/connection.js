@@ -21,25 +21,9 @@ function openHandle(library, file, { timeout = 5000, pragmas = [] }) {
   };
 }
 
-function openPrisma(file, { clientModule, adapterModule }) {
-  const { PrismaClient } = require(clientModule);
-  const { PrismaLibSql } = require(adapterModule);
-  const client = new PrismaClient({ adapter: new PrismaLibSql({ url: `file:${file}` }) });
-  return {
-    all: async (sql) => plain(await client.$queryRawUnsafe(sql)),
-    exec: async (sql) => void (await client.$executeRawUnsafe(sql)),
-    close: () => client.$disconnect(),
-  };
-}
-
-/** Prisma counts in BigInt, which no JSON channel carries. */
-function plain(rows) {
-  return JSON.parse(JSON.stringify(rows, (_, value) => (typeof value === 'bigint' ? Number(value) : value)));
-}
-
 serve({
   open(library, file, settings) {
-    connection = library === 'prisma' ? openPrisma(file, settings) : openHandle(library, file, settings);
+    connection = openHandle(library, file, settings);
   },
   all: (sql) => connection.all(sql),
   exec: (sql) => connection.exec(sql),
