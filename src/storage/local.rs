@@ -122,6 +122,10 @@ fn list_folder(root: &Path, folder: &str, objects: &mut Vec<Object>) -> Result<(
         } else {
             format!("{folder}/{name}")
         };
+        // What is being written is not there yet.
+        if key == SCRATCH {
+            continue;
+        }
         match entry.metadata() {
             Ok(metadata) if metadata.is_dir() => list_folder(root, &key, objects)?,
             Ok(metadata) => objects.push(Object {
