@@ -298,3 +298,7 @@ pub(crate) fn io_error(verb: &str, path: &Path, error: io::Error) -> Error {
     };
     Error::new(code, format!("cannot {verb} {}: {hint}", path.display())).because(error)
 }
+
+#[cfg(test)]
+#[path = "local_tests.rs"]
+mod tests;
