@@ -43,6 +43,11 @@ pub(crate) fn replace(assembled: NamedTempFile, database: &Path, deadline: Insta
     let database = &fs::canonicalize(database).map_err(|error| file_error("find", database, error))?;
     wait_until_closed(database, deadline)?;
     adopt_like(&assembled, database)?;
+    if !has_companions(database)?
+        && let Some(old) = swap_if_possible(&assembled, database)?
+    {
+        return Ok(vec![old]);
+    }
     let aside = move_set_aside(database, "replaced")?;
     // Somebody may have opened the old file between the look and the move; by its new name it is found.
     let named = check_nobody_has_it_open(database, &aside.database)
@@ -54,6 +59,98 @@ pub(crate) fn replace(assembled: NamedTempFile, database: &Path, deadline: Insta
     }
     sync_database_folder(database)?;
     Ok(aside.keep())
+}
+
+fn has_companions(database: &Path) -> Result<bool> {
+    let found: Vec<bool> = COMPANIONS
+        .iter()
+        .map(|suffix| exists(&companion(database, suffix)))
+        .collect::<Result<_>>()?;
+    Ok(found.contains(&true))
+}
+
+/// Replaces a database that is one file in one step, so that its name is never without a file:
+/// the old file gets a second name first. `None` where the file system has no hard links.
+fn swap_if_possible(assembled: &NamedTempFile, database: &Path) -> Result<Option<PathBuf>> {
+    let old = free_name(database, "replaced")?;
+    if fs::hard_link(database, &old).is_err() {
+        return Ok(None);
+    }
+    let swap = || {
+        assembled
+            .as_file()
+            .sync_all()
+            .map_err(|error| file_error("sync", assembled.path(), error))?;
+        check_nobody_has_it_open(database, database)?;
+        failpoint::reached("replace.before-publish")?;
+        fs::rename(assembled.path(), database).map_err(|error| file_error("publish", database, error))?;
+        // Somebody may have opened the old file between the look and the rename.
+        check_nobody_has_it_open(database, &old).or_else(|open| {
+            fs::rename(&old, database)
+                .map_err(|error| file_error("put back", database, error))
+                .and(Err(open))
+        })
+    };
+    if let Err(error) = swap() {
+        let _ = fs::remove_file(&old);
+        return Err(error);
+    }
+    sync_database_folder(database)?;
+    Ok(Some(old))
+}
+
+/// Moves the newest set that [`replace`] has moved aside back, when nothing is in its place: the
+/// process was killed in between. Returns the names that exist again.
+pub(crate) fn put_back(database: &Path) -> Result<Vec<PathBuf>> {
+    if exists(database)? {
+        return Ok(Vec::new());
+    }
+    let prefix = format!(
+        "{}.replaced-",
+        database.file_name().unwrap_or_default().to_string_lossy()
+    );
+    let sets = siblings(database, &prefix)?.into_iter().filter(|path| {
+        let name = path.to_string_lossy();
+        !COMPANIONS.iter().any(|suffix| name.ends_with(suffix))
+    });
+    let Some(newest) = sets.max() else {
+        return Ok(Vec::new());
+    };
+    let mut set = MovedSet {
+        moves: Vec::new(),
+        database: newest.clone(),
+        old_name: database.to_owned(),
+    };
+    for suffix in std::iter::once("").chain(COMPANIONS) {
+        let to = companion(&newest, suffix);
+        if exists(&to)? {
+            set.moves.push((companion(database, suffix), to));
+        }
+    }
+    set.move_back()?;
+    Ok(set.moves.into_iter().map(|(from, _)| from).collect())
+}
+
+/// Removes the files beside the database whose names begin with `prefix`: what a killed restore had assembled.
+pub(crate) fn remove_assembled(database: &Path, prefix: &str) -> Result<()> {
+    for file in siblings(database, prefix)? {
+        fs::remove_file(&file).map_err(|error| file_error("remove", &file, error))?;
+    }
+    Ok(())
+}
+
+/// The files in the database's folder whose names begin with `prefix`.
+fn siblings(database: &Path, prefix: &str) -> Result<Vec<PathBuf>> {
+    let folder = folder_of(database);
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(file_error("list", folder, error)),
+    };
+    let named = entries
+        .flatten()
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with(prefix));
+    Ok(named.map(|entry| entry.path()).collect())
 }
 
 fn wait_until_closed(database: &Path, deadline: Instant) -> Result<()> {

@@ -11,6 +11,7 @@ use super::find::all_plain;
 use super::live_image::LiveImage;
 use super::{Context, catalog, names};
 use crate::config::Check;
+use crate::database::connect::open_for_reading;
 use crate::error::{Code, Error, Result, fail};
 use crate::failpoint;
 use crate::record::Record;
@@ -26,6 +27,8 @@ pub(crate) fn create(context: &Context, name: Option<&str>) -> Result<Record> {
         names::validate(name)?;
     }
     check_is_a_database_file(&database)?;
+    // Before the lock: what is no database makes no repository.
+    drop(open_for_reading(&database)?);
     let _lock = context.lock_for_writing("createSnapshot")?;
     let heads = context.repository.heads()?;
     let created_at = now();

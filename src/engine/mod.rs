@@ -85,7 +85,6 @@ impl Context {
 
     /// Takes the exclusive lock and puts right what a killed process left behind.
     fn lock_for_writing(&self, operation: &str) -> Result<Writing> {
-        self.repository.init()?;
         let lock = Lock::acquire(
             self.repository.root(),
             Mode::Exclusive,
@@ -93,6 +92,7 @@ impl Context {
             self.config.lock_timeout(),
         )?;
         self.repository.sweep_after_crash()?;
+        self.repository.init()?;
         let marker = self.repository.mark_as_busy()?;
         unfinished::finish(self)?;
         Ok(Writing {

@@ -8,6 +8,7 @@ use super::Context;
 use super::safety::{self, Safety};
 use super::target::Target;
 use crate::database::holders;
+use crate::database::source::schema_cookie;
 use crate::database::target::{Begin, Committed, RestoreTransaction};
 use crate::database::watch::CommitWatch;
 use crate::error::{Code, Error, Result};
@@ -35,6 +36,7 @@ pub(crate) fn restore(context: &Context, database: &Path, target: &mut Target, e
         safety::copy_raw(context, database, entry.at)?;
     }
     entry.safety = before.as_ref().map(|head| head.id);
+    entry.cookie_before = schema_cookie(database, context.deadline()).ok();
     let header = target.header()?;
     let deadline = context.deadline();
     loop {

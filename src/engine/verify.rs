@@ -69,7 +69,7 @@ fn problems(context: &Context, name: &str, level: Level) -> Result<Vec<String>> 
     }
     // SQLite reads pages in any order, so the image is assembled first.
     let scratch = context.repository.scratch()?;
-    let file = super::export::assemble(context, &mut target, &scratch, |error| {
+    let file = super::export::assemble(context, &mut target, &scratch, "verify-", |error| {
         crate::storage::io_error("write", &scratch, error)
     })?;
     let mut image = image::open(Box::new(image::FileImage::new(
