@@ -9,6 +9,7 @@ const { writeSync } = require('node:fs');
 // shutdown should finish; the end of standard input says that the application is gone.
 process.on('SIGINT', () => {});
 process.on('SIGTERM', () => {});
+process.on('SIGHUP', () => {});
 
 function loadAddon() {
   try {

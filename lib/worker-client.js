@@ -26,12 +26,29 @@ const STDERR_TAIL = 8 * 1024;
 /** A child of the worker may keep its pipes open after it has ended; we do not wait longer for them. */
 const PIPE_GRACE_MS = 2_000;
 
+/** Signals that a worker ignores as soon as it has started. */
+const IGNORED_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'];
+const STARTS = 3;
+
 /**
  * Resolves with `{ value, items }` after the worker has ended; rejects with a SnapshotError.
  * `signal`, `onProgress` and `nodePath` may be absent.
+ *
+ * A signal to the whole process group may hit the worker before it ignores signals. Then it has
+ * not read its job yet, and another one is started.
  */
-function runJob({ operation, config, args, log, onProgress, signal, nodePath }) {
-  return new Promise((resolve, reject) => {
+async function runJob(request) {
+  for (let start = 1; ; start += 1) {
+    const outcome = await runWorker(request);
+    const hitBeforeItsJob = IGNORED_SIGNALS.includes(outcome.killedBy);
+    if (outcome.failure && !(hitBeforeItsJob && start < STARTS)) throw outcome.failure;
+    if (!outcome.failure) return outcome;
+  }
+}
+
+/** Resolves with `{ value, items }`, or with `{ failure, killedBy }` when the job did not succeed. */
+function runWorker({ operation, config, args, log, onProgress, signal, nodePath }) {
+  return new Promise((resolve) => {
     if (signal?.aborted) {
       throw aborted(signal);
     }
@@ -55,9 +72,9 @@ function runJob({ operation, config, args, log, onProgress, signal, nodePath }) 
       if (job.outcome?.type === 'result') {
         resolve({ value: job.outcome.value, items: job.items });
       } else if (signal?.aborted) {
-        reject(aborted(signal));
+        resolve({ failure: aborted(signal) });
       } else {
-        reject(failureOf(job, ended));
+        resolve({ failure: failureOf(job, ended), killedBy: ended.killedBy });
       }
     });
 

@@ -98,6 +98,7 @@ impl Header {
     }
 
     /// Whether the database keeps a write-ahead log.
+    #[cfg(test)]
     pub(crate) fn is_wal(&self) -> bool {
         self.read_version == 2
     }
@@ -136,6 +137,7 @@ pub(crate) fn empty_page_1(live: &Header) -> Vec<u8> {
 }
 
 /// Whether two first pages hold the same content, whatever a file keeps for itself in its header.
+#[cfg(test)]
 pub(crate) fn same_page_1(live: &[u8], image: &[u8]) -> bool {
     let content = |page: &[u8]| {
         let mut page = page.to_vec();

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -102,13 +103,14 @@ fn swap_if_possible(assembled: &NamedTempFile, database: &Path) -> Result<Option
 /// Moves the newest set that [`replace`] has moved aside back, when nothing is in its place: the
 /// process was killed in between. Returns the names that exist again.
 pub(crate) fn put_back(database: &Path) -> Result<Vec<PathBuf>> {
-    if exists(database)? {
-        return Ok(Vec::new());
-    }
     let prefix = format!(
         "{}.replaced-",
         database.file_name().unwrap_or_default().to_string_lossy()
     );
+    if exists(database)? {
+        remove_second_name(database, &prefix)?;
+        return Ok(Vec::new());
+    }
     let sets = siblings(database, &prefix)?.into_iter().filter(|path| {
         let name = path.to_string_lossy();
         !COMPANIONS.iter().any(|suffix| name.ends_with(suffix))
@@ -129,6 +131,17 @@ pub(crate) fn put_back(database: &Path) -> Result<Vec<PathBuf>> {
     }
     set.move_back()?;
     Ok(set.moves.into_iter().map(|(from, _)| from).collect())
+}
+
+/// Killed between the two steps of a swap, the database has two names.
+fn remove_second_name(database: &Path, prefix: &str) -> Result<()> {
+    let identity = |path: &Path| fs::metadata(path).ok().map(|file| (file.dev(), file.ino()));
+    for name in siblings(database, prefix)? {
+        if identity(&name) == identity(database) {
+            fs::remove_file(&name).map_err(|error| file_error("remove", &name, error))?;
+        }
+    }
+    Ok(())
 }
 
 /// Removes the files beside the database whose names begin with `prefix`: what a killed restore had assembled.

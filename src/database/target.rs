@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, params};
 
 use super::connect::{database_error, has_moved, is_busy, open_for_restore};
+#[cfg(test)]
 pub(crate) use super::header::same_page_1;
 use super::header::{
     CHANGE_COUNTER, Header, JOURNAL_VERSIONS, SCHEMA_COOKIE, VERSION_VALID_FOR, empty_page_1, lock_byte_page,
@@ -138,6 +139,7 @@ impl RestoreTransaction {
     }
 
     /// Page 1 of the live database as it was when the lock was taken.
+    #[cfg(test)]
     pub(crate) fn live_page_1(&self) -> &[u8] {
         &self.live_page_1
     }
