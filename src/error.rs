@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn every_code_has_a_row_and_every_row_a_code() {
+    fn the_codes_are_those_of_errors_md() {
         let codes: BTreeSet<_> = Code::ALL.iter().map(|code| code.as_str()).collect();
         assert_eq!(codes.len(), Code::ALL.len(), "two variants have one text");
         assert_eq!(documented(), codes);
