@@ -14,7 +14,7 @@ use crate::database::source::{BATCH_BYTES, Batch};
 use crate::database::target::RestoreTransaction;
 use crate::error::{Code, Result};
 use crate::repository::lineage;
-use crate::repository::manifest::{self, Draft, Head, Kind};
+use crate::repository::manifest::{self, Description, Head, Kind};
 use crate::repository::page_table::PageTable;
 use crate::repository::snapshot::Snapshot;
 
@@ -126,7 +126,7 @@ pub(crate) fn complete(
     let lineage = lineage::claim(&context.repository, database, &heads)?;
     let new_packs = &recording.packs[recording.packs.len() - recording.new_packs..];
     let created_at = create::now();
-    let draft = Draft {
+    let description = Description {
         id: Uuid::new_v4(),
         generation: 1,
         name: names::generate("safety", created_at, |name| heads.iter().any(|head| head.name == name)),
@@ -145,7 +145,7 @@ pub(crate) fn complete(
     let head = manifest::write(
         &**context.repository.store(),
         &context.repository.scratch()?,
-        draft,
+        description,
         &recording.table,
         &recording.packs,
     )?;

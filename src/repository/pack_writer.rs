@@ -41,6 +41,8 @@ pub(crate) struct PackWriter {
     store: Arc<dyn Store>,
     page_size: u32,
     pages_per_frame: u32,
+    /// [`MAX_PAGES`], except in tests.
+    max_pages: u32,
     published: Vec<PackEntry>,
     open: Option<OpenPack>,
     compressors: Compressors,
@@ -66,6 +68,7 @@ impl PackWriter {
             store,
             page_size,
             pages_per_frame: pack::pages_per_frame(page_size),
+            max_pages: MAX_PAGES,
             published: Vec::new(),
             open: None,
             compressors: Compressors::default(),
@@ -77,7 +80,7 @@ impl PackWriter {
         if self
             .open
             .as_ref()
-            .is_some_and(|open| open.pages == MAX_PAGES || open.bytes >= MAX_BYTES)
+            .is_some_and(|open| open.pages == self.max_pages || open.bytes >= MAX_BYTES)
         {
             self.publish_open()?;
         }
