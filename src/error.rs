@@ -154,3 +154,34 @@ macro_rules! fail {
     };
 }
 pub(crate) use fail;
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::Code;
+
+    /// The codes that have a row in the table below `## Engine`.
+    fn documented() -> BTreeSet<&'static str> {
+        let page = include_str!("../docs/errors.md");
+        let section = page
+            .split("\n## ")
+            .find_map(|section| section.strip_prefix("Engine\n"))
+            .expect("the page has a section named Engine");
+        let rows: Vec<_> = section
+            .lines()
+            .filter_map(|line| line.strip_prefix("| `")?.split_once('`'))
+            .map(|(code, _)| code)
+            .collect();
+        let codes: BTreeSet<_> = rows.iter().copied().collect();
+        assert_eq!(codes.len(), rows.len(), "a code has two rows");
+        codes
+    }
+
+    #[test]
+    fn the_codes_are_those_of_errors_md() {
+        let codes: BTreeSet<_> = Code::ALL.iter().map(|code| code.as_str()).collect();
+        assert_eq!(codes.len(), Code::ALL.len(), "two variants have one text");
+        assert_eq!(documented(), codes);
+    }
+}
