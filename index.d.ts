@@ -6,7 +6,7 @@ export type RestoreStatus = 'IN_PROGRESS' | 'SUCCESS' | 'FAILED';
 
 /**
  * `snapshot`: made by `createSnapshot`. `safety`: the state before a restore or reset.
- * `forensic`: the files of a database too damaged to be read. `plain`: a `.db` file of the old module.
+ * `forensic`: the image of a database that failed SQLite's check. `plain`: a `.db` file of the old module.
  */
 export type SnapshotKind = 'snapshot' | 'safety' | 'forensic' | 'plain';
 
@@ -33,19 +33,19 @@ export interface SnapshotRecord {
 /** A snapshot as the repository knows it. */
 export interface SnapshotInfo extends SnapshotRecord {
   kind: SnapshotKind;
-  /** Bytes of one database page. */
-  pageSize: number;
-  pageCount: number;
+  /** Bytes of one database page; `null` for `plain` ones, like the fields below but `storedSize`. */
+  pageSize: number | null;
+  pageCount: number | null;
   /** Bytes that this snapshot added to the repository. */
   storedSize: number;
   /** Number of pack files that a restore reads. */
-  packs: number;
+  packs: number | null;
   /** Whether the image held no rows of the core tables: such a snapshot is never bootstrapped from. */
-  isEmpty: boolean;
+  isEmpty: boolean | null;
   /** Identifies the database across renames; bootstrap sees only its own lineage. */
-  lineage: string;
+  lineage: string | null;
   /** File name of the database. */
-  databaseName: string;
+  databaseName: string | null;
 }
 
 /** A logger. Methods that are missing are skipped; what they throw or reject with is ignored. */
@@ -145,6 +145,8 @@ export interface BootstrapResult {
   snapshot?: { name: string; timestamp: Date; checksum: string };
   /** Rows of the three core tables after the restore. */
   counts?: { realities: number; paths: number; fields: number };
+  /** Newer snapshots that were damaged and passed over, each with the reason. */
+  passedOver?: string[];
   /** What went wrong; absent when there was nothing to do. */
   error?: string;
   /** Code of the error. */
@@ -180,7 +182,7 @@ export interface StatusResult {
   /** Number of snapshots of every kind. */
   snapshots: number;
   latest: SnapshotInfo | null;
-  /** Bytes of the whole repository. */
+  /** Bytes of all packs and manifests. */
   storedBytes: number;
   /** Whether a restore was interrupted; the next operation finishes it. */
   unfinishedRestore: boolean;
@@ -252,8 +254,9 @@ export declare class SnapshotWriter {
   restoreFromSnapshot(name: string, options?: SnapshotOptions): Promise<SnapshotResult>;
 
   /**
-   * Takes the last restore back.
-   * @throws {SnapshotError} `UNDO_UNAVAILABLE`, or `UNDO_CONFLICT` when somebody has committed since.
+   * Takes the last restore back: restores what the database held before it. What was written since
+   * is kept in a safety snapshot of its own.
+   * @throws {SnapshotError} `UNDO_UNAVAILABLE` when there is no restore to take back.
    */
   undoRestore(options?: SnapshotOptions): Promise<SnapshotResult>;
 

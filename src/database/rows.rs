@@ -1,6 +1,7 @@
 //! The application's `Snapshot` table through a connection of its own, one short transaction a change.
 
 use std::path::{Path, PathBuf};
+use std::sync::Once;
 use std::time::Instant;
 
 use jiff::Timestamp;
@@ -27,7 +28,8 @@ impl Rows {
         let conn = open_for_writing(path)?;
         let state = wait_while_busy(path, deadline, || catalog::state(&conn))?;
         if let Some(warning) = state.warning() {
-            tracing::warn!("{warning}");
+            static ONCE: Once = Once::new();
+            ONCE.call_once(|| tracing::warn!("{warning}"));
         }
         Ok(Self {
             conn: (state == CatalogState::Present).then_some(conn),

@@ -68,22 +68,16 @@ pub(crate) fn remember_row(context: &Context, id: Uuid) -> Result<()> {
 
 /// Writes the row of a new snapshot, and those that earlier calls could not write. Never fails:
 /// the snapshot is complete without its row.
-pub(crate) fn add_rows(context: &Context, database: &Path, new: &Record) {
+pub(crate) fn add_rows(context: &Context, database: &Path, lineage: Uuid, new: &Record) {
     let written = (|| {
         failpoint::reached("create.before-row")?;
-        let notes = notes(context)?;
+        let restores = restores::all(&context.repository)?;
+        let heads = noted(context, lineage)?;
+        let missed = heads.iter().filter(|head| head.id.to_string() != new.id);
         let mut records = vec![new.clone()];
-        if notes.iter().any(|id| id.to_string() != new.id) {
-            let restores = restores::all(&context.repository)?;
-            let heads = context.repository.heads()?;
-            let missed = heads
-                .iter()
-                .filter(|head| notes.contains(&head.id) && head.id.to_string() != new.id);
-            records.extend(missed.map(|head| record_with(context, head, &restores)));
-        }
-        let table = open(context, database)?;
-        table.upsert(&records, context.config.catalog_size)?;
-        notes.iter().try_for_each(|id| forget_note(context, *id))
+        records.extend(missed.map(|head| record_with(context, head, &restores)));
+        open(context, database)?.upsert(&records, context.config.catalog_size)?;
+        heads.iter().try_for_each(|head| forget_note(context, head.id))
     })();
     if let Err(error) = written {
         warn_row(&error);
@@ -123,7 +117,9 @@ pub(crate) fn reconcile(context: &Context, database: &Path, lineage: Uuid) -> Re
         .collect();
     let table = open(context, database)?;
     table.reconcile(&records, context.config.catalog_size)?;
-    notes(context)?.into_iter().try_for_each(|id| forget_note(context, id))
+    noted(context, lineage)?
+        .iter()
+        .try_for_each(|head| forget_note(context, head.id))
 }
 
 /// Changes the three restore columns of one row, and nothing else. Best effort.
@@ -165,11 +161,18 @@ fn open(context: &Context, database: &Path) -> Result<Rows> {
     Rows::open(database, context.deadline())
 }
 
-fn notes(context: &Context) -> Result<Vec<Uuid>> {
-    let objects = context.repository.store().list(NOTES)?;
-    Ok(objects
-        .iter()
-        .filter_map(|object| Uuid::try_parse(object.key.strip_prefix(NOTES)?).ok())
+/// Snapshots of this lineage whose rows have yet to be written.
+fn noted(context: &Context, lineage: Uuid) -> Result<Vec<Head>> {
+    let notes = context.repository.store().list(NOTES)?;
+    let is_noted = |head: &Head| {
+        notes
+            .iter()
+            .any(|note| note.key.strip_prefix(NOTES) == Some(&head.id.to_string()))
+    };
+    let heads = context.repository.heads()?;
+    Ok(heads
+        .into_iter()
+        .filter(|head| head.lineage == lineage && is_noted(head))
         .collect())
 }
 

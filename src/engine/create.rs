@@ -56,7 +56,7 @@ pub(crate) fn create(context: &Context, name: Option<&str>) -> Result<Record> {
     match made {
         Ok(head) => {
             let record = catalog::record(context, &head)?;
-            catalog::add_rows(context, &database, &record);
+            catalog::add_rows(context, &database, head.lineage, &record);
             Ok(record)
         }
         Err(error) => {
@@ -121,7 +121,9 @@ pub(crate) fn publish(context: &Context, database: &Path, lineage: Uuid, capture
     let Captured {
         recording, page_size, ..
     } = captured;
-    let mut live = LiveImage::new(database, recording.table, packs, page_size);
+    // A restore keeps a connection open while it makes its safety snapshot.
+    let live = (new.kind != Kind::Safety).then_some(database);
+    let mut live = LiveImage::new(live, recording.table, packs, page_size);
     let checksum = match (checksum, &base) {
         (Some(checksum), _) => checksum,
         (None, Some(base)) => base.checksum.clone(),

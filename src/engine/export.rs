@@ -11,7 +11,7 @@ use super::Context;
 use super::find::find;
 use super::target::Target;
 use crate::error::{Code, Error, Result, fail};
-use crate::storage::publish;
+use crate::storage::{adopt, publish};
 
 /// Writes the image of a snapshot to `path`, which must not exist; its SHA-256 is the record's checksum.
 pub(crate) fn export(context: &Context, name: &str, path: &Path) -> Result<Value> {
@@ -32,6 +32,7 @@ pub(crate) fn export(context: &Context, name: &str, path: &Path) -> Result<Value
     let file = assemble(context, &mut target, folder, ".snapshot-writer-", |error| {
         unwritable(path, error)
     })?;
+    adopt(file.path(), folder)?;
     publish(file, path).map_err(|error| match error.code {
         Code::SnapshotExists => Error::new(
             Code::ExportTargetExists,

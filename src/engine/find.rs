@@ -2,7 +2,7 @@
 
 use super::{Context, catalog};
 use crate::database::plain_snapshots::{self, PlainSnapshot};
-use crate::error::{Error, Result, fail};
+use crate::error::{Result, fail};
 use crate::repository::manifest::{self, Head};
 
 /// A snapshot in either of its forms.
@@ -26,22 +26,22 @@ pub(crate) fn find(context: &Context, name: &str) -> Result<Found> {
     if let Some(plain) = all_plain(context)?.into_iter().find(|plain| plain.record.name == name) {
         return Ok(Found::Plain(Box::new(plain)));
     }
-    if let Some(damage) = damage_of(context, name) {
-        return Err(damage);
+    if let Some(key) = damaged_manifest(context, name) {
+        manifest::read_head(&**context.repository.store(), &key)?;
     }
     fail!(SnapshotNotFound, "Snapshot not found: {name}")
 }
 
-/// A manifest whose head is damaged no longer knows its name; the row in the table does.
-fn damage_of(context: &Context, name: &str) -> Option<Error> {
+/// Key of the manifest that the table's row of that name points to. A manifest whose head is
+/// damaged no longer knows its name; the row does.
+pub(crate) fn damaged_manifest(context: &Context, name: &str) -> Option<String> {
     let row = catalog::rows(context).into_iter().find(|row| row.name == name)?;
     let store = context.repository.store();
-    let manifest = store
-        .list("snapshots/")
-        .ok()?
+    let objects = store.list("snapshots/").ok()?;
+    objects
         .into_iter()
-        .find(|object| store.locate(&object.key) == row.s3_key)?;
-    manifest::read_head(&**store, &manifest.key).err()
+        .map(|object| object.key)
+        .find(|key| store.locate(key) == row.s3_key)
 }
 
 /// The old plain snapshots of the configured folder.

@@ -22,10 +22,11 @@ pub(crate) struct LiveImage {
 }
 
 impl LiveImage {
-    /// `live` is only a faster way to the same bytes: no connection to it may be open.
-    pub(crate) fn new(live: &Path, table: PageTable, packs: PackedPages, page_size: u32) -> Self {
+    /// `live` is only a faster way to the same bytes: no connection to it may be open, so whoever has
+    /// one passes `None`.
+    pub(crate) fn new(live: Option<&Path>, table: PageTable, packs: PackedPages, page_size: u32) -> Self {
         Self {
-            live: open_plain(live, live).ok(),
+            live: live.and_then(|path| open_plain(path, path).ok()),
             table,
             packs,
             page_size,

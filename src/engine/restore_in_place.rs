@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Context;
-use super::safety::{self, Safety};
+use super::safety::{self, Before, Safety};
 use super::target::Target;
 use crate::database::holders;
 use crate::database::source::schema_cookie;
@@ -29,12 +29,16 @@ pub(crate) enum InPlace {
 /// Restores in place, or says that it is impossible.
 pub(crate) fn restore(context: &Context, database: &Path, target: &mut Target, entry: &mut Restore) -> Result<InPlace> {
     let mut watch = CommitWatch::start(database, context.deadline()).ok();
-    let mut before = safety::store(context, database)?;
-    if before.is_none() {
-        // The raw files may only be opened while no connection is.
-        watch = None;
-        safety::copy_raw(context, database, entry.at)?;
-    }
+    let mut before = match safety::store(context, database)? {
+        Before::Stored(head) => Some(*head),
+        Before::TooBusy => None,
+        Before::Unreadable => {
+            // The raw files may only be opened while no connection is.
+            watch = None;
+            safety::copy_raw(context, database, entry.at)?;
+            None
+        }
+    };
     entry.safety = before.as_ref().map(|head| head.id);
     entry.cookie_before = schema_cookie(database, context.deadline()).ok();
     let header = target.header()?;

@@ -18,8 +18,17 @@ use crate::repository::manifest::{self, Description, Head, Kind};
 use crate::repository::page_table::PageTable;
 use crate::repository::snapshot::Snapshot;
 
-/// Stores the live database as it is now, unchecked. `None` when it cannot be read as a database.
-pub(crate) fn store(context: &Context, database: &Path) -> Result<Option<Head>> {
+/// What could be done before the write lock.
+pub(crate) enum Before {
+    Stored(Box<Head>),
+    /// Too much is written for a copy without a lock; it is made under the write lock.
+    TooBusy,
+    /// The database cannot be read page by page.
+    Unreadable,
+}
+
+/// Stores the live database as it is now, unchecked.
+pub(crate) fn store(context: &Context, database: &Path) -> Result<Before> {
     let heads = context.repository.heads()?;
     let created_at = create::now();
     let new = create::New {
@@ -30,26 +39,20 @@ pub(crate) fn store(context: &Context, database: &Path) -> Result<Option<Head>> 
         created_at,
     };
     match create::make(context, database, &heads, new) {
-        Ok(head) => Ok(Some(head)),
-        Err(error) if is_fatal(error.code) => Err(error),
+        Ok(head) => Ok(Before::Stored(Box::new(head))),
         Err(error) => {
             create::clean_up(context);
-            tracing::warn!(reason = %error, "the database cannot be read page by page before the restore; its files are copied as they are");
-            Ok(None)
+            match error.code {
+                Code::WritersTooBusy => Ok(Before::TooBusy),
+                Code::DatabaseCorrupt | Code::DatabaseInvalid | Code::DatabaseEncrypted | Code::Internal => {
+                    tracing::warn!(reason = %error, "the database cannot be read page by page before the restore; its files are copied as they are");
+                    Ok(Before::Unreadable)
+                }
+                // No property of the database: it would hit the restore as well.
+                _ => Err(error),
+            }
         }
     }
-}
-
-/// What is no property of the database, and would hit the restore as well.
-const fn is_fatal(code: Code) -> bool {
-    matches!(
-        code,
-        Code::Aborted
-            | Code::RepositoryFull
-            | Code::RepositoryUnwritable
-            | Code::DatabaseMoved
-            | Code::DatabaseReadonly
-    )
 }
 
 /// Copies the raw files of a database that SQLite cannot read into the repository, as the last

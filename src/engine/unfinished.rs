@@ -15,6 +15,9 @@ use crate::repository::restores::{self, Outcome, Restore};
 /// only the journal and the table have to catch up. Call it under the exclusive lock.
 pub(crate) fn finish(context: &Context) -> Result<()> {
     for mut restore in restores::all(&context.repository)? {
+        if restore.outcome == Outcome::Done && !restore.mirrored {
+            mirror_or_warn(context, &mut restore)?;
+        }
         if restore.outcome != Outcome::Begun {
             continue;
         }
@@ -28,15 +31,23 @@ pub(crate) fn finish(context: &Context) -> Result<()> {
             "the process ended before the restore committed; the database was not changed".to_owned()
         });
         restore.save(&context.repository)?;
-        let heads = context.repository.heads()?;
-        let head = heads.iter().find(|head| head.id == restore.snapshot);
-        if let Some(head) = head.filter(|_| restore.database.is_file())
-            && let Err(error) = mirror(context, &restore.database, head, took_place)
-        {
-            tracing::warn!(reason = %error, "the Snapshot table could not be brought up to date");
-        }
+        mirror_or_warn(context, &mut restore)?;
     }
     Ok(())
+}
+
+/// Brings the table up to date with a settled restore; a locked one is left to the next call.
+fn mirror_or_warn(context: &Context, restore: &mut Restore) -> Result<()> {
+    let heads = context.repository.heads()?;
+    if let Some(head) = heads.iter().find(|head| head.id == restore.snapshot)
+        && restore.database.is_file()
+        && let Err(error) = mirror(context, &restore.database, head, restore.outcome == Outcome::Done)
+    {
+        tracing::warn!(reason = %error, "the Snapshot table could not be brought up to date");
+        return Ok(());
+    }
+    restore.mirrored = true;
+    restore.save(&context.repository)
 }
 
 fn mirror(context: &Context, database: &Path, head: &Head, took_place: bool) -> Result<()> {

@@ -26,6 +26,8 @@ struct Holder {
 #[derive(Debug)]
 pub(crate) struct Lock {
     file: File,
+    /// Names us while we hold the lock exclusively.
+    holder: Option<PathBuf>,
 }
 
 /// Shared for reading, exclusive for everything that adds or removes objects.
@@ -77,12 +79,16 @@ impl Lock {
                 let _ = adopt(&holder_path(root), root);
             }
         }
-        Ok(Self { file })
+        let holder = (mode == Mode::Exclusive).then(|| holder_path(root));
+        Ok(Self { file, holder })
     }
 }
 
 impl Drop for Lock {
     fn drop(&mut self) {
+        if let Some(holder) = &self.holder {
+            let _ = std::fs::remove_file(holder);
+        }
         let _ = self.file.unlock();
     }
 }

@@ -42,6 +42,9 @@ pub(crate) struct Restore {
     pub(crate) outcome: Outcome,
     pub(crate) message: Option<String>,
     pub(crate) at: Timestamp,
+    /// The table was brought up to date after it; a locked table is left to the next call.
+    #[serde(default)]
+    pub(crate) mirrored: bool,
     /// Already taken back by `undoRestore`.
     #[serde(default)]
     pub(crate) undone: bool,
