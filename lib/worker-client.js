@@ -11,6 +11,15 @@ const { callSafely } = require('./callbacks.js');
 const { encodeFrame, FrameDecoder } = require('./frames.js');
 const { workerEnvironment } = require('./worker-environment.js');
 
+const isSingleExecutable = (() => {
+  try {
+    return require('node:sea').isSea();
+  } catch {
+    // Node.js before 20.12 has no such module.
+    return false;
+  }
+})();
+
 const PROTOCOL = 1;
 const WORKER = path.join(__dirname, '..', 'worker.cjs');
 const STDERR_TAIL = 8 * 1024;
@@ -58,7 +67,7 @@ function runJob({ operation, config, args, log, onProgress, signal, nodePath }) 
 }
 
 function startWorker(nodePath, config) {
-  if (nodePath === undefined && isSingleExecutable()) {
+  if (nodePath === undefined && isSingleExecutable) {
     throw new SnapshotError(
       'WORKER_NOT_ALLOWED',
       'a single-executable application cannot start the worker with itself; pass the option nodePath (a Node.js executable)',
@@ -190,15 +199,6 @@ function crashCause({ broken, stderr }) {
 
 function aborted(signal) {
   return new SnapshotError('ABORTED', 'the operation was aborted', signal.reason);
-}
-
-function isSingleExecutable() {
-  try {
-    return require('node:sea').isSea();
-  } catch {
-    // Node.js before 20.12 has no such module.
-    return false;
-  }
 }
 
 module.exports = { runJob, notAllowed };

@@ -4,6 +4,14 @@
 //! [`engine`] (the use cases) → [`database`] | [`repository`] → [`storage`].
 //! Arrows point right only; `src/layers.rs` tests that they do.
 
+#![cfg_attr(
+    test,
+    allow(
+        dead_code,
+        reason = "napi leaves its exports out of test builds, so nothing calls the worker there"
+    )
+)]
+
 mod binding;
 mod config;
 mod database;

@@ -1,9 +1,11 @@
 'use strict';
 
-const { spawnSync } = require('node:child_process');
+const { spawn, spawnSync } = require('node:child_process');
+const fs = require('node:fs');
 const path = require('node:path');
 const format = require('../../lib/cli/format.js');
 const { clearEnvironment } = require('../support/environment.js');
+const { makeFolder, removeFolder } = require('../support/folders.js');
 
 const CLI = path.join(__dirname, '..', '..', 'bin', 'snapshot-writer.cjs');
 
@@ -63,6 +65,25 @@ test.each([
   expect(result.status).toBe(status);
   expect(JSON.parse(result.stdout).error).toMatchObject({ code, message: expect.any(String) });
   expect(result.stderr).toBe('');
+});
+
+test('Ctrl-C ends the operation and the command with 130', async () => {
+  const folder = makeFolder();
+  const gate = path.join(folder, 'gate');
+  fs.writeFileSync(gate, '');
+  const env = {
+    ...process.env,
+    DATABASE_URL: `file:${folder}/dev.db`,
+    SNAPSHOT_WRITER_FAILPOINT: `job.start=pause:${gate}`,
+  };
+  const child = spawn(process.execPath, [CLI, 'create'], { env, stdio: 'ignore' });
+  // The worker says so when it has come to the gate.
+  while (!fs.existsSync(`${gate}.reached`)) await new Promise((resolve) => setTimeout(resolve, 20));
+  child.kill('SIGINT');
+  const status = await new Promise((resolve) => child.on('exit', resolve));
+  expect(status).toBe(130);
+  expect(fs.readdirSync(folder).sort()).toEqual(['gate', 'gate.reached']);
+  removeFolder(folder);
 });
 
 describe('formats', () => {

@@ -26,25 +26,28 @@ async function list({ writer, print }) {
   print(await writer.listSnapshots(), (snapshots) => {
     if (snapshots.length === 0) return 'No snapshots.';
     // Through a pipe a name stays on its line, however long.
+    const nameWidth = process.stdout.isTTY ? NAME_WIDTH : Infinity;
     const widths = process.stdout.isTTY ? [16, 6, 7, 7, NAME_WIDTH] : undefined;
     const rows = snapshots.map((snapshot) => [
       time(snapshot.createdAt),
       age(snapshot.createdAt),
       size(snapshot.size),
       size(snapshot.storedSize),
-      labelled(snapshot),
+      labelled(snapshot, nameWidth),
     ]);
     return table(['CREATED', 'AGE', 'SIZE', 'STORED', 'NAME'], rows, { rightAligned: [1, 2, 3], widths });
   });
 }
 
-/** The name, with whatever is unusual about the snapshot. */
-function labelled({ name, kind, status, isEmpty }) {
+/** The name, with whatever is unusual about the snapshot; on a line of its own where it does not fit. */
+function labelled({ name, kind, status, isEmpty }, width) {
   const notes = [];
   if (kind !== 'snapshot') notes.push(kind);
   if (status !== 'COMPLETED') notes.push(status.toLowerCase());
   if (isEmpty) notes.push('empty');
-  return notes.length === 0 ? name : `${name} (${notes.join(', ')})`;
+  if (notes.length === 0) return name;
+  const note = `(${notes.join(', ')})`;
+  return `${name}${name.length + note.length < width ? ' ' : '\n'}${note}`;
 }
 
 async function show({ writer, print }, name) {

@@ -88,7 +88,7 @@ fn candidates(context: &Context, database: &Path, heads: &[Head]) -> Result<Cand
         .into_iter()
         .filter(|plain| plain.record.status != Status::Failed);
     let mut all: Vec<(jiff::Timestamp, Found)> = plain
-        .map(|plain| (plain.record.created_at, Found::Plain(plain)))
+        .map(|plain| (plain.record.created_at, Found::Plain(Box::new(plain))))
         .collect();
     match lineage::find(&context.repository, database, heads)? {
         Lineage::Known(id) => {

@@ -9,7 +9,7 @@ use crate::repository::manifest::{self, Head};
 pub(crate) enum Found {
     Packed(Box<Head>),
     /// A whole `.db` file of the module before this one.
-    Plain(PlainSnapshot),
+    Plain(Box<PlainSnapshot>),
 }
 
 /// Finds a snapshot by its name.
@@ -24,7 +24,7 @@ pub(crate) fn find(context: &Context, name: &str) -> Result<Found> {
         return Ok(Found::Packed(Box::new(head)));
     }
     if let Some(plain) = all_plain(context)?.into_iter().find(|plain| plain.record.name == name) {
-        return Ok(Found::Plain(plain));
+        return Ok(Found::Plain(Box::new(plain)));
     }
     if let Some(damage) = damage_of(context, name) {
         return Err(damage);

@@ -5,6 +5,7 @@ mod capture;
 mod catalog;
 mod create;
 mod delete;
+mod examine;
 mod export;
 mod find;
 mod list;

@@ -36,12 +36,7 @@ pub(crate) fn verify(context: &Context, name: &str, level: Level) -> Result<Verd
     let _lock = context.lock_for_reading("verifySnapshot")?;
     let problems = match problems(context, name, level) {
         Err(error) if error.code == Code::SnapshotDamaged => {
-            vec![
-                std::iter::once(error.to_string())
-                    .chain(error.causes())
-                    .collect::<Vec<_>>()
-                    .join(": "),
-            ]
+            vec![error.story()]
         }
         other => other?,
     };

@@ -122,7 +122,7 @@ impl Repository {
                 Err(error) => return Err(error),
             }
         }
-        heads.sort_by(|a, b| (a.created_at, a.id).cmp(&(b.created_at, b.id)));
+        heads.sort_by_key(|head| (head.created_at, head.id));
         Ok(heads)
     }
 

@@ -23,6 +23,8 @@ const THREADS: usize = 2;
 const IN_FLIGHT: usize = 8;
 
 type Frame = std::io::Result<Vec<u8>>;
+/// A raw frame, and where its compressed form goes.
+type FrameJob = (Vec<u8>, Sender<Frame>);
 
 /// Where a page was put.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +41,8 @@ pub(crate) struct PackWriter {
     store: Arc<dyn Store>,
     page_size: u32,
     pages_per_frame: u32,
+    /// [`MAX_PAGES`], except in tests.
+    max_pages: u32,
     published: Vec<PackEntry>,
     open: Option<OpenPack>,
     compressors: Compressors,
@@ -64,6 +68,7 @@ impl PackWriter {
             store,
             page_size,
             pages_per_frame: pack::pages_per_frame(page_size),
+            max_pages: MAX_PAGES,
             published: Vec::new(),
             open: None,
             compressors: Compressors::default(),
@@ -75,7 +80,7 @@ impl PackWriter {
         if self
             .open
             .as_ref()
-            .is_some_and(|open| open.pages == MAX_PAGES || open.bytes >= MAX_BYTES)
+            .is_some_and(|open| open.pages == self.max_pages || open.bytes >= MAX_BYTES)
         {
             self.publish_open()?;
         }
@@ -209,7 +214,7 @@ fn write(object: &mut Box<dyn Staged>, bytes: &[u8]) -> Result<()> {
 /// Threads that compress, started when the first frame comes.
 #[derive(Default)]
 struct Compressors {
-    jobs: Option<SyncSender<(Vec<u8>, Sender<Frame>)>>,
+    jobs: Option<SyncSender<FrameJob>>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -217,7 +222,7 @@ impl Compressors {
     fn compress(&mut self, frame: Vec<u8>) -> Receiver<Frame> {
         let (done, result) = channel();
         let jobs = self.jobs.get_or_insert_with(|| {
-            let (jobs, queue) = sync_channel::<(Vec<u8>, Sender<Frame>)>(IN_FLIGHT);
+            let (jobs, queue) = sync_channel::<FrameJob>(IN_FLIGHT);
             let queue = Arc::new(Mutex::new(queue));
             self.threads = (0..THREADS).map(|_| spawn_compressor(Arc::clone(&queue))).collect();
             jobs
@@ -237,7 +242,7 @@ impl Drop for Compressors {
     }
 }
 
-fn spawn_compressor(queue: Arc<Mutex<Receiver<(Vec<u8>, Sender<Frame>)>>>) -> JoinHandle<()> {
+fn spawn_compressor(queue: Arc<Mutex<Receiver<FrameJob>>>) -> JoinHandle<()> {
     std::thread::spawn(move || {
         let Ok(mut compressor) = zstd::bulk::Compressor::new(LEVEL) else {
             return;

@@ -122,6 +122,10 @@ fn list_folder(root: &Path, folder: &str, objects: &mut Vec<Object>) -> Result<(
         } else {
             format!("{folder}/{name}")
         };
+        // What is being written is not there yet.
+        if key == SCRATCH {
+            continue;
+        }
         match entry.metadata() {
             Ok(metadata) if metadata.is_dir() => list_folder(root, &key, objects)?,
             Ok(metadata) => objects.push(Object {
@@ -294,3 +298,7 @@ pub(crate) fn io_error(verb: &str, path: &Path, error: io::Error) -> Error {
     };
     Error::new(code, format!("cannot {verb} {}: {hint}", path.display())).because(error)
 }
+
+#[cfg(test)]
+#[path = "local_tests.rs"]
+mod tests;

@@ -2,6 +2,8 @@
 //!
 //! The trait's comments are the specification; `conformance` runs over every store.
 
+#[cfg(test)]
+mod conformance;
 mod local;
 
 use std::io::Write;

@@ -239,3 +239,18 @@ fn a_page_that_was_forgotten_is_noticed() {
     assert_eq!(error.code, crate::error::Code::Internal);
     assert_eq!(pages(&path), before);
 }
+
+#[test]
+fn the_commit_is_to_survive_a_power_loss() {
+    let place = Place::new();
+    let image = place.image(&filling(10));
+    for mode in JOURNAL_MODES {
+        let path = place.database("app.db", &format!("{mode} DROP TABLE IF EXISTS item; {}", filling(20)));
+        let restore = write_differences(&path, &image).unwrap();
+        let synchronous: i64 = restore
+            .connection
+            .query_row("PRAGMA synchronous", [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(synchronous, 3, "EXTRA");
+    }
+}
