@@ -12,6 +12,7 @@ const {
   integrityOf,
   withDatabase,
 } = require('../support/database.js');
+const { whilePaused } = require('../support/failpoints.js');
 const { isAlive, startConnection } = require('../support/processes.js');
 const { assertAllVerify, eventually, makeRig, refused } = require('../support/rig.js');
 
@@ -41,6 +42,24 @@ for (const journalMode of ['delete', 'wal']) {
     await refused(rig.writer.undoRestore(), 'UNDO_UNAVAILABLE');
     assert.equal(contentOf(rig.database), live);
     await assertAllVerify(rig.writer);
+  });
+
+  test(`undoRestore also brings back what was committed just before the restore took its lock (${journalMode})`, async (t) => {
+    const rig = makeRig(t);
+    await prepare(rig, { journalMode });
+    const outcome = await whilePaused(
+      rig,
+      'restore.before-begin',
+      () => rig.writer.restoreFromSnapshot('image'),
+      () => withDatabase(rig.database, (db) => insertRealities(db, 1, 'at the last moment')),
+    );
+    assert.equal(outcome.status, 'fulfilled', outcome.reason?.stack);
+    await rig.writer.undoRestore();
+    const atTheLastMoment = withDatabase(rig.database, (db) =>
+      db.prepare("SELECT count(*) FROM Reality WHERE description LIKE 'at the last%'").pluck().get(),
+    );
+    assert.equal(atTheLastMoment, 1);
+    assert.equal(integrityOf(rig.database), 'ok');
   });
 
   test(`a command that fails after the restore undoes it and tells why (${journalMode})`, async (t) => {

@@ -42,9 +42,10 @@ function withDatabase(file, use, options) {
 /** Makes a database of the application; `catalog: false` leaves the `Snapshot` table out. */
 function createDatabase(file, options = {}) {
   const { journalMode = 'delete', pageSize = 4096, autoVacuum = 0, catalog = true } = options;
-  const { realities = 3, megabytes = 0 } = options;
+  const { realities = 3, megabytes = 0, encoding = 'UTF-8' } = options;
   withDatabase(file, (db) => {
     db.pragma(`page_size = ${pageSize}`);
+    db.pragma(`encoding = '${encoding}'`);
     db.pragma(`auto_vacuum = ${autoVacuum}`);
     db.pragma(`journal_mode = ${journalMode}`);
     db.exec(APPLICATION + (catalog ? CATALOG : ''));

@@ -1,0 +1,56 @@
+'use strict';
+
+// Another page size or text encoding cannot be written into a file that somebody has open: then
+// the file is replaced, but only if nobody has.
+
+const assert = require('node:assert/strict');
+const fs = require('node:fs');
+const { test } = require('node:test');
+const { contentOf, createDatabase, integrityOf, withDatabase } = require('../support/database.js');
+const { filesBelow, sha256 } = require('../support/files.js');
+const { startConnection } = require('../support/processes.js');
+const { makeRig, refused } = require('../support/rig.js');
+
+/** Live databases that cannot take the image page by page. */
+const OTHERS = {
+  'another page size': (file) => createDatabase(file, { realities: 9, pageSize: 8192 }),
+  'another text encoding': (file) => createDatabase(file, { realities: 9, encoding: 'UTF-16le' }),
+  'an unreadable header': (file) => fs.writeFileSync(file, Buffer.alloc(3 * 4096, 0xa5)),
+};
+
+for (const [what, make] of Object.entries(OTHERS)) {
+  test(`a file with ${what} is replaced once nobody has it open, and kept aside`, async (t) => {
+    const rig = makeRig(t);
+    createDatabase(rig.database, { realities: 5 });
+    const image = contentOf(rig.database);
+    await rig.writer.createSnapshot('image');
+    fs.rmSync(rig.database);
+    make(rig.database);
+    const hash = sha256(rig.database);
+    const writer = rig.newWriter({ lockTimeoutMs: 500 });
+
+    const handle = await startConnection(rig, 'better-sqlite3', rig.database);
+    await handle.all('SELECT * FROM sqlite_master').catch(() => 'unreadable');
+    const error = await refused(writer.restoreFromSnapshot('image'), 'DATABASE_BUSY');
+    assert.ok(error.message.includes(String(handle.pid)), `the holder is not named: ${error.message}`);
+    if (what !== 'an unreadable header') assert.equal(countOf(rig.database), 9);
+    await handle.close();
+
+    await writer.restoreFromSnapshot('image');
+    assert.equal(contentOf(rig.database), image);
+    assert.equal(integrityOf(rig.database), 'ok');
+    if (what === 'an unreadable header') {
+      assert.ok(
+        filesBelow(rig.folder).some((file) => sha256(file) === hash),
+        'the old file was thrown away',
+      );
+    } else {
+      await writer.undoRestore();
+      assert.equal(countOf(rig.database), 9);
+    }
+  });
+}
+
+function countOf(file) {
+  return withDatabase(file, (db) => db.prepare('SELECT count(*) FROM Reality').pluck().get());
+}
