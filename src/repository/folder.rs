@@ -219,3 +219,7 @@ impl Repository {
         replace(file, &target)
     }
 }
+
+#[cfg(test)]
+#[path = "folder_tests.rs"]
+mod tests;

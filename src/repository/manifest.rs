@@ -318,3 +318,7 @@ fn parse_hash(text: &str) -> Result<StructureHash> {
         None => fail!(SnapshotDamaged, "a manifest holds a malformed hash"),
     }
 }
+
+#[cfg(test)]
+#[path = "manifest_tests.rs"]
+mod tests;
