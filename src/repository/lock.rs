@@ -116,3 +116,7 @@ fn busy(root: &Path, timeout: Duration) -> Error {
         ),
     )
 }
+
+#[cfg(test)]
+#[path = "lock_tests.rs"]
+mod tests;
