@@ -88,6 +88,8 @@ impl Recorder {
         with_checksum: bool,
         feed: impl FnOnce(&mut Sink<'_>) -> Result<T>,
     ) -> Result<(T, Pass)> {
+        // What the pass before set aside would be lost with its spool.
+        self.store_spooled()?;
         let (to_hasher, batches) = sync_channel::<Arc<Batch>>(IN_FLIGHT);
         let (to_image, image_batches) = sync_channel::<Arc<Batch>>(IN_FLIGHT);
         std::thread::scope(|scope| {
