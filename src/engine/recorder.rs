@@ -244,3 +244,7 @@ fn hash_image(batches: Receiver<Arc<Batch>>) -> String {
 fn scratch_error(error: std::io::Error) -> Error {
     io_error("use", Path::new("a scratch file"), error)
 }
+
+#[cfg(test)]
+#[path = "recorder_tests.rs"]
+mod tests;
