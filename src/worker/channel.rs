@@ -96,8 +96,18 @@ impl Channel {
 
     /// Sends a list in pages.
     pub(crate) fn items(&self, items: &[Value]) {
-        for page in items.chunks(ITEMS_PER_FRAME) {
-            self.send(&json!({ "type": "items", "items": page }));
+        items.chunks(ITEMS_PER_FRAME).for_each(|page| self.page(page));
+    }
+
+    /// Sends a page, or its halves when its records are too long for one frame.
+    fn page(&self, page: &[Value]) {
+        let frame = json!({ "type": "items", "items": page });
+        if page.len() > 1 && serde_json::to_vec(&frame).is_ok_and(|body| body.len() > MAX_FRAME) {
+            let (first, second) = page.split_at(page.len() / 2);
+            self.page(first);
+            self.page(second);
+        } else {
+            self.send(&frame);
         }
     }
 
