@@ -205,3 +205,7 @@ impl Visit for LogLine {
         self.record_str(field, &format!("{value:?}"));
     }
 }
+
+#[cfg(test)]
+#[path = "channel_tests.rs"]
+mod tests;
