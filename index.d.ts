@@ -205,6 +205,7 @@ export type SnapshotErrorCode =
   | 'WORKER_NOT_ALLOWED'
   | 'WORKER_FAILED'
   | 'ABORTED'
+  | 'S3_NOT_AVAILABLE'
   | (string & {});
 
 /** Every rejection of this package. The prefix of `message` and `code` are API, the rest is prose. */

@@ -38,7 +38,7 @@ function installDependencies() {
   console.log('Installing the dependencies (better-sqlite3 is compiled, which takes a minute or two)');
   // Not `npm ci`: it refuses a lock file that lacks other platforms' optional packages, which npm
   // leaves out where the registry does not have them. The versions are those of the lock file.
-  run('npm', ['install', '--no-save', '--no-audit', '--no-fund']);
+  run('npm', ['install', '--no-save', '--no-audit', '--no-fund', '--loglevel=error']);
   fs.writeFileSync(STAMP, '');
 }
 

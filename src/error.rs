@@ -115,6 +115,14 @@ impl Error {
         self
     }
 
+    /// The message and those of the inner errors, in one line.
+    pub(crate) fn story(&self) -> String {
+        std::iter::once(self.to_string())
+            .chain(self.causes())
+            .collect::<Vec<_>>()
+            .join(": ")
+    }
+
     /// The messages of the inner errors, outermost first.
     pub(crate) fn causes(&self) -> Vec<String> {
         let mut causes = Vec::new();

@@ -77,10 +77,12 @@ test('Ctrl-C ends the operation and the command with 130', async () => {
     SNAPSHOT_WRITER_FAILPOINT: `job.start=pause:${gate}`,
   };
   const child = spawn(process.execPath, [CLI, 'create'], { env, stdio: 'ignore' });
-  setTimeout(() => child.kill('SIGINT'), 1500);
+  // The worker says so when it has come to the gate.
+  while (!fs.existsSync(`${gate}.reached`)) await new Promise((resolve) => setTimeout(resolve, 20));
+  child.kill('SIGINT');
   const status = await new Promise((resolve) => child.on('exit', resolve));
   expect(status).toBe(130);
-  expect(fs.readdirSync(folder)).toEqual(['gate']);
+  expect(fs.readdirSync(folder).sort()).toEqual(['gate', 'gate.reached']);
   removeFolder(folder);
 });
 

@@ -139,6 +139,13 @@ test('an abort kills the worker and rejects after its end', async () => {
   expect(() => process.kill(Number(fs.readFileSync(pidFile)), 0)).toThrow(/ESRCH/);
 });
 
+test('a child of the worker that keeps its pipes open delays the answer only a little', async () => {
+  const writer = writerWith(`require('node:child_process').spawn('sleep', ['20'], { stdio: 'inherit' });
+    ${ANSWER}`);
+  const { durationMs } = await writer.createSnapshot('n');
+  expect(durationMs).toBeLessThan(10_000);
+});
+
 test('an abort after the answer changes nothing', async () => {
   const controller = new AbortController();
   const writer = writerWith(`send({ type: 'result', value: { snapshot: ${RECORD} } });

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use rusqlite::Connection;
 
+use super::connect::is_damage;
 use super::image::ImageDatabase;
 use crate::config::Check;
 use crate::error::{Code, Error, Result};
@@ -53,7 +54,16 @@ fn rows(
     read: impl Fn(&rusqlite::Row<'_>) -> rusqlite::Result<String>,
 ) -> rusqlite::Result<Vec<String>> {
     let mut statement = conn.prepare(sql)?;
-    statement.query_map([], |row| read(row))?.take(MAX_FINDINGS).collect()
+    let mut findings = Vec::new();
+    for finding in statement.query_map([], |row| read(row))?.take(MAX_FINDINGS) {
+        match finding {
+            Ok(finding) => findings.push(finding),
+            // Damage that stops the check comes after what it has found already.
+            Err(error) if is_damage(&error) && !findings.is_empty() => findings.push(error.to_string()),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(findings)
 }
 
 fn judge(

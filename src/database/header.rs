@@ -135,6 +135,20 @@ pub(crate) fn empty_page_1(live: &Header) -> Vec<u8> {
     page
 }
 
+/// Whether two first pages hold the same content, whatever a file keeps for itself in its header.
+pub(crate) fn same_page_1(live: &[u8], image: &[u8]) -> bool {
+    let content = |page: &[u8]| {
+        let mut page = page.to_vec();
+        for kept in [JOURNAL_VERSIONS, CHANGE_COUNTER, SCHEMA_COOKIE, VERSION_VALID_FOR] {
+            if let Some(bytes) = page.get_mut(kept) {
+                bytes.fill(0);
+            }
+        }
+        page
+    };
+    content(live) == content(image)
+}
+
 fn page_size(high: u8, low: u8) -> Option<u32> {
     match u32::from(u16::from_be_bytes([high, low])) {
         1 => Some(65_536),

@@ -9,6 +9,7 @@ pub(crate) mod content;
 pub(crate) mod header;
 pub(crate) mod holders;
 pub(crate) mod image;
+mod image_vfs;
 pub(crate) mod offline;
 pub(crate) mod plain_snapshots;
 pub(crate) mod raw_files;

@@ -31,28 +31,126 @@ pub(crate) fn move_orphans_aside(database: &Path) -> Result<Vec<PathBuf>> {
 
 /// Publishes the assembled file, which lies in the database's folder, as a database that did not exist.
 pub(crate) fn publish_new(assembled: NamedTempFile, database: &Path) -> Result<()> {
-    publish_like(assembled, database, folder_of(database))
+    adopt_like(&assembled, folder_of(database))?;
+    give_name(assembled, database)?;
+    sync_database_folder(database)
 }
 
 /// Puts the assembled file in the place of a database that nobody has open, and tells where the
 /// old files are. Waits until `deadline` for the last one to close it.
 pub(crate) fn replace(assembled: NamedTempFile, database: &Path, deadline: Instant) -> Result<Vec<PathBuf>> {
+    // A link stays a link: the file that it names is replaced.
+    let database = &fs::canonicalize(database).map_err(|error| file_error("find", database, error))?;
     wait_until_closed(database, deadline)?;
-    let owner_and_mode = adopt(assembled.path(), database);
+    adopt_like(&assembled, database)?;
+    if !has_companions(database)?
+        && let Some(old) = swap_if_possible(&assembled, database)?
+    {
+        return Ok(vec![old]);
+    }
     let aside = move_set_aside(database, "replaced")?;
     // Somebody may have opened the old file between the look and the move; by its new name it is found.
-    if let Err(open) = owner_and_mode.and_then(|()| check_nobody_has_it_open(database, &aside.database())) {
+    let named = check_nobody_has_it_open(database, &aside.database)
+        .and_then(|()| failpoint::reached("replace.before-publish"))
+        .and_then(|()| give_name(assembled, database));
+    if let Err(error) = named {
         aside.move_back()?;
-        return Err(open);
+        return Err(error);
     }
-    failpoint::reached("replace.before-publish").or_else(|error| aside.move_back().and(Err(error)))?;
-    match publish(assembled, database) {
-        Ok(()) => Ok(aside.keep()),
-        Err(error) => {
-            aside.move_back()?;
-            Err(error)
+    sync_database_folder(database)?;
+    Ok(aside.keep())
+}
+
+fn has_companions(database: &Path) -> Result<bool> {
+    let found: Vec<bool> = COMPANIONS
+        .iter()
+        .map(|suffix| exists(&companion(database, suffix)))
+        .collect::<Result<_>>()?;
+    Ok(found.contains(&true))
+}
+
+/// Replaces a database that is one file in one step, so that its name is never without a file:
+/// the old file gets a second name first. `None` where the file system has no hard links.
+fn swap_if_possible(assembled: &NamedTempFile, database: &Path) -> Result<Option<PathBuf>> {
+    let old = free_name(database, "replaced")?;
+    if fs::hard_link(database, &old).is_err() {
+        return Ok(None);
+    }
+    let swap = || {
+        assembled
+            .as_file()
+            .sync_all()
+            .map_err(|error| file_error("sync", assembled.path(), error))?;
+        check_nobody_has_it_open(database, database)?;
+        failpoint::reached("replace.before-publish")?;
+        fs::rename(assembled.path(), database).map_err(|error| file_error("publish", database, error))?;
+        // Somebody may have opened the old file between the look and the rename.
+        check_nobody_has_it_open(database, &old).or_else(|open| {
+            fs::rename(&old, database)
+                .map_err(|error| file_error("put back", database, error))
+                .and(Err(open))
+        })
+    };
+    if let Err(error) = swap() {
+        let _ = fs::remove_file(&old);
+        return Err(error);
+    }
+    sync_database_folder(database)?;
+    Ok(Some(old))
+}
+
+/// Moves the newest set that [`replace`] has moved aside back, when nothing is in its place: the
+/// process was killed in between. Returns the names that exist again.
+pub(crate) fn put_back(database: &Path) -> Result<Vec<PathBuf>> {
+    if exists(database)? {
+        return Ok(Vec::new());
+    }
+    let prefix = format!(
+        "{}.replaced-",
+        database.file_name().unwrap_or_default().to_string_lossy()
+    );
+    let sets = siblings(database, &prefix)?.into_iter().filter(|path| {
+        let name = path.to_string_lossy();
+        !COMPANIONS.iter().any(|suffix| name.ends_with(suffix))
+    });
+    let Some(newest) = sets.max() else {
+        return Ok(Vec::new());
+    };
+    let mut set = MovedSet {
+        moves: Vec::new(),
+        database: newest.clone(),
+        old_name: database.to_owned(),
+    };
+    for suffix in std::iter::once("").chain(COMPANIONS) {
+        let to = companion(&newest, suffix);
+        if exists(&to)? {
+            set.moves.push((companion(database, suffix), to));
         }
     }
+    set.move_back()?;
+    Ok(set.moves.into_iter().map(|(from, _)| from).collect())
+}
+
+/// Removes the files beside the database whose names begin with `prefix`: what a killed restore had assembled.
+pub(crate) fn remove_assembled(database: &Path, prefix: &str) -> Result<()> {
+    for file in siblings(database, prefix)? {
+        fs::remove_file(&file).map_err(|error| file_error("remove", &file, error))?;
+    }
+    Ok(())
+}
+
+/// The files in the database's folder whose names begin with `prefix`.
+fn siblings(database: &Path, prefix: &str) -> Result<Vec<PathBuf>> {
+    let folder = folder_of(database);
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(file_error("list", folder, error)),
+    };
+    let named = entries
+        .flatten()
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with(prefix));
+    Ok(named.map(|entry| entry.path()).collect())
 }
 
 fn wait_until_closed(database: &Path, deadline: Instant) -> Result<()> {
@@ -107,28 +205,35 @@ fn offline_command() -> &'static str {
 struct MovedSet {
     /// From, to; in the order in which they were moved.
     moves: Vec<(PathBuf, PathBuf)>,
-    aside: PathBuf,
+    /// The new name of the database itself.
+    database: PathBuf,
+    old_name: PathBuf,
 }
 
 impl MovedSet {
-    /// The new name of the database itself.
-    fn database(&self) -> PathBuf {
-        self.aside.clone()
-    }
-
     fn keep(self) -> Vec<PathBuf> {
         self.moves.into_iter().map(|(_, to)| to).collect()
     }
 
     /// The companions first: a database without its WAL is an older database.
+    ///
+    /// Not beside a database that has come into being meanwhile: SQLite would apply them to it.
     fn move_back(&self) -> Result<()> {
+        if exists(&self.old_name)? {
+            fail!(
+                DatabaseMoved,
+                "{} has come into being during the restore; the files that were there before are {}*",
+                self.old_name.display(),
+                self.database.display()
+            );
+        }
         for (from, to) in self.moves.iter().rev() {
             rename_no_replace(to, from).map_err(|error| {
                 let left = format!("{} could not be moved back and is now {}", from.display(), to.display());
                 Error::new(Code::DatabaseMoved, left).because(error)
             })?;
         }
-        sync_database_folder(&self.aside)
+        sync_database_folder(&self.database)
     }
 }
 
@@ -137,12 +242,13 @@ impl MovedSet {
 fn move_set_aside(database: &Path, why: &str) -> Result<MovedSet> {
     let mut set = MovedSet {
         moves: Vec::new(),
-        aside: free_name(database, why)?,
+        database: free_name(database, why)?,
+        old_name: database.to_owned(),
     };
     // The database first: for the moment that this takes, a missing database is a plain failure,
     // while one without its WAL would silently be an older one.
     for suffix in std::iter::once("").chain(COMPANIONS) {
-        let (from, to) = (companion(database, suffix), companion(&set.aside, suffix));
+        let (from, to) = (companion(database, suffix), companion(&set.database, suffix));
         match rename_no_replace(&from, &to) {
             Ok(()) => set.moves.push((from, to)),
             Err(error) if error.kind() == ErrorKind::NotFound => {}
@@ -175,13 +281,15 @@ fn free_name(database: &Path, why: &str) -> Result<PathBuf> {
     Ok(name)
 }
 
-fn publish_like(assembled: NamedTempFile, database: &Path, like: &Path) -> Result<()> {
-    adopt(assembled.path(), like)?;
-    publish(assembled, database)
+fn adopt_like(assembled: &NamedTempFile, like: &Path) -> Result<()> {
+    adopt(assembled.path(), like).map_err(|error| {
+        let message = format!("cannot give the restored file the owner and mode of {}", like.display());
+        Error::new(Code::DatabaseReadonly, message).because(error)
+    })
 }
 
-/// Sync, name, sync the folder; nothing that exists is overwritten.
-fn publish(assembled: NamedTempFile, database: &Path) -> Result<()> {
+/// Syncs the file and names it; nothing that exists is overwritten.
+fn give_name(assembled: NamedTempFile, database: &Path) -> Result<()> {
     assembled
         .as_file()
         .sync_all()
@@ -201,7 +309,7 @@ fn publish(assembled: NamedTempFile, database: &Path) -> Result<()> {
     })?;
     // The name has moved; there is nothing left to delete when `staged` goes.
     let _ = staged.keep();
-    sync_database_folder(database)
+    Ok(())
 }
 
 fn exists(path: &Path) -> Result<bool> {
@@ -220,7 +328,10 @@ fn folder_of(database: &Path) -> &Path {
 }
 
 fn sync_database_folder(database: &Path) -> Result<()> {
-    sync_folder(folder_of(database))
+    sync_folder(folder_of(database)).map_err(|error| {
+        let message = format!("cannot sync the folder of {}", database.display());
+        Error::new(Code::Internal, message).because(error)
+    })
 }
 
 #[cfg(test)]

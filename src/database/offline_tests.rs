@@ -154,3 +154,30 @@ fn a_set_that_was_moved_aside_moves_back() {
     moved.move_back().unwrap();
     assert_eq!(names(&place), before);
 }
+
+/// SQLite would apply the old WAL to the new database.
+#[test]
+fn nothing_moves_back_beside_a_new_database() {
+    let place = Place::new();
+    let path = place.path("app.db");
+    for suffix in ["", "-wal"] {
+        fs::write(companion(&path, suffix), suffix).unwrap();
+    }
+    let moved = move_set_aside(&path, "replaced").unwrap();
+    fs::write(&path, b"new").unwrap();
+    let aside = names(&place);
+    assert_eq!(moved.move_back().unwrap_err().code, Code::DatabaseMoved);
+    assert_eq!(names(&place), aside);
+}
+
+#[test]
+fn a_link_stays_a_link() {
+    let place = Place::new();
+    let path = place.database("real.db", &filling(5));
+    let link = place.path("link.db");
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    let image = place.image(&("PRAGMA page_size=512;".to_owned() + &filling(50)));
+    replace(assembled(&place, &image), &link, in_ms(0)).unwrap();
+    assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    assert_is_image(&path, &image);
+}

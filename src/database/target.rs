@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, params};
 
 use super::connect::{database_error, has_moved, is_busy, open_for_restore};
+pub(crate) use super::header::same_page_1;
 use super::header::{
     CHANGE_COUNTER, Header, JOURNAL_VERSIONS, SCHEMA_COOKIE, VERSION_VALID_FOR, empty_page_1, lock_byte_page,
 };
@@ -28,6 +29,10 @@ pub(crate) struct ImageHeader {
 }
 
 /// What can be done with the live file.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one per restore, and it is taken apart at once"
+)]
 pub(crate) enum Begin {
     /// The write lock is held.
     Ready(RestoreTransaction),
@@ -211,6 +216,10 @@ impl RestoreTransaction {
 
     /// Leaves the live database as it was.
     pub(crate) fn rollback(self) -> Result<()> {
+        if self.connection.is_autocommit() {
+            // After some errors (disk full) SQLite has rolled back by itself.
+            return Ok(());
+        }
         self.connection
             .execute_batch("ROLLBACK")
             .map_err(|error| database_error("roll back", &self.path, error))
@@ -262,20 +271,6 @@ impl RestoreTransaction {
         self.connection
             .execute_batch(&format!("PRAGMA schema_version={cookie}"))
     }
-}
-
-/// Whether two first pages hold the same content, whatever a file keeps for itself in its header.
-pub(crate) fn same_page_1(live: &[u8], image: &[u8]) -> bool {
-    let content = |page: &[u8]| {
-        let mut page = page.to_vec();
-        for kept in [JOURNAL_VERSIONS, CHANGE_COUNTER, SCHEMA_COOKIE, VERSION_VALID_FOR] {
-            if let Some(bytes) = page.get_mut(kept) {
-                bytes.fill(0);
-            }
-        }
-        page
-    };
-    content(live) == content(image)
 }
 
 fn check_image(image: &ImageHeader) -> Result<()> {

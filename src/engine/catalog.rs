@@ -92,10 +92,6 @@ pub(crate) fn add_rows(context: &Context, database: &Path, new: &Record) {
 
 /// Writes the row that tells of a failed snapshot. Best effort.
 pub(crate) fn add_failed_row(context: &Context, database: &Path, id: Uuid, name: &str, at: Timestamp, error: &Error) {
-    let reason: String = std::iter::once(error.to_string())
-        .chain(error.causes())
-        .collect::<Vec<_>>()
-        .join(": ");
     let record = Record {
         id: id.to_string(),
         name: name.to_owned(),
@@ -104,7 +100,7 @@ pub(crate) fn add_failed_row(context: &Context, database: &Path, id: Uuid, name:
         size: 0,
         status: Status::Failed,
         restore_status: None,
-        restore_message: Some(reason.chars().take(MAX_REASON).collect()),
+        restore_message: Some(error.story().chars().take(MAX_REASON).collect()),
         last_restored_at: None,
         created_at: at,
         updated_at: at,

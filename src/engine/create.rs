@@ -1,21 +1,21 @@
 //! Making a snapshot.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::capture::{Captured, capture};
+use super::examine::{Facts, examine};
 use super::find::all_plain;
 use super::live_image::LiveImage;
 use super::{Context, catalog, names};
 use crate::config::Check;
-use crate::database::{check, content, image};
+use crate::database::connect::open_for_reading;
 use crate::error::{Code, Error, Result, fail};
 use crate::failpoint;
 use crate::record::Record;
-use crate::repository::manifest::{self, Draft, Head, Kind};
+use crate::repository::manifest::{self, Description, Head, Kind};
 use crate::repository::packed_pages::PackedPages;
 use crate::repository::restores::{self, Outcome};
 use crate::repository::{cache, lineage};
@@ -27,6 +27,8 @@ pub(crate) fn create(context: &Context, name: Option<&str>) -> Result<Record> {
         names::validate(name)?;
     }
     check_is_a_database_file(&database)?;
+    // Before the lock: what is no database makes no repository.
+    drop(open_for_reading(&database)?);
     let _lock = context.lock_for_writing("createSnapshot")?;
     let heads = context.repository.heads()?;
     let created_at = now();
@@ -130,10 +132,12 @@ pub(crate) fn publish(context: &Context, database: &Path, lineage: Uuid, capture
             live.into_table(),
             Facts {
                 is_empty: base.is_empty,
-                counts: base.core_counts,
+                counts: base.core_counts.clone(),
                 finding: None,
             },
         ),
+        // Nobody bootstraps from a safety snapshot, and it is made while somebody waits.
+        None if new.kind == Kind::Safety => (live.into_table(), Facts::default()),
         None => examine(context, live, check_level)?,
     };
 
@@ -142,7 +146,7 @@ pub(crate) fn publish(context: &Context, database: &Path, lineage: Uuid, capture
     } else {
         new.kind
     };
-    let draft = Draft {
+    let description = Description {
         id: new.id,
         generation: 1,
         name: if kind == Kind::Forensic {
@@ -170,7 +174,7 @@ pub(crate) fn publish(context: &Context, database: &Path, lineage: Uuid, capture
     let head = manifest::write(
         &**repository.store(),
         &repository.scratch()?,
-        draft,
+        description,
         &table,
         &recording.packs,
     )?;
@@ -187,82 +191,6 @@ pub(crate) fn publish(context: &Context, database: &Path, lineage: Uuid, capture
                 head.name
             ),
         )),
-    }
-}
-
-/// What the content of an image says.
-struct Facts {
-    is_empty: bool,
-    counts: std::collections::BTreeMap<String, u64>,
-    finding: Option<String>,
-}
-
-/// Runs SQLite's check and the counts on the image, without touching the live database's locks.
-fn examine(
-    context: &Context,
-    live: LiveImage,
-    level: Check,
-) -> Result<(crate::repository::page_table::PageTable, Facts)> {
-    let live = Arc::new(std::sync::Mutex::new(Some(live)));
-    let outcome = examine_shared(context, &live, level);
-    let live = live.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
-    match live {
-        Some(live) => Ok((live.into_table(), outcome?)),
-        None => fail!(Internal, "the image was lost"),
-    }
-}
-
-fn examine_shared(context: &Context, live: &super::live_image::Shared, level: Check) -> Result<Facts> {
-    let mut empty = Facts {
-        is_empty: true,
-        counts: context
-            .config
-            .core_tables
-            .iter()
-            .map(|table| (table.clone(), 0))
-            .collect(),
-        finding: None,
-    };
-    if super::live_image::page_count(live) == 0 {
-        return Ok(empty);
-    }
-    let mut image = match image::open(Box::new(super::live_image::SharedImage(Arc::clone(live)))) {
-        Ok(image) => image,
-        Err(error) if level != Check::None => {
-            empty.finding = Some(
-                std::iter::once(error.to_string())
-                    .chain(error.causes())
-                    .collect::<Vec<_>>()
-                    .join(": "),
-            );
-            return Ok(empty);
-        }
-        Err(_) => return Ok(empty),
-    };
-    let host = Arc::clone(&context.host);
-    let finding = check::check(&mut image, level, Arc::new(move || host.check_alive().is_ok()))?;
-    // A damaged image may not be countable; that must not hide the finding.
-    let is_empty = content::is_empty(image.connection(), &context.config.core_tables);
-    let counts = content::core_counts(image.connection(), &context.config.core_tables);
-    match (is_empty, counts) {
-        (Ok(is_empty), Ok(counts)) => Ok(Facts {
-            is_empty,
-            counts,
-            finding,
-        }),
-        _ if finding.is_some() || level == Check::None => Ok(Facts {
-            finding,
-            is_empty: false,
-            ..empty
-        }),
-        (Err(error), _) | (_, Err(error)) => match image.take_error() {
-            Some(inner) => Err(inner),
-            None => Ok(Facts {
-                finding: Some(error.to_string()),
-                is_empty: false,
-                ..empty
-            }),
-        },
     }
 }
 

@@ -29,7 +29,9 @@ pub(crate) fn export(context: &Context, name: &str, path: &Path) -> Result<Value
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty())
         .unwrap_or(Path::new("."));
-    let file = assemble(context, &mut target, folder, |error| unwritable(path, error))?;
+    let file = assemble(context, &mut target, folder, ".snapshot-writer-", |error| {
+        unwritable(path, error)
+    })?;
     publish(file, path).map_err(|error| match error.code {
         Code::SnapshotExists => Error::new(
             Code::ExportTargetExists,
@@ -46,10 +48,11 @@ pub(crate) fn assemble(
     context: &Context,
     target: &mut Target,
     folder: &Path,
+    prefix: &str,
     unwritable: impl Fn(io::Error) -> Error,
 ) -> Result<NamedTempFile> {
     let file = tempfile::Builder::new()
-        .prefix(".snapshot-writer-")
+        .prefix(prefix)
         .tempfile_in(folder)
         .map_err(&unwritable)?;
     let total = u64::from(target.page_size) * u64::from(target.page_count());

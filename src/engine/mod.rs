@@ -5,6 +5,7 @@ mod capture;
 mod catalog;
 mod create;
 mod delete;
+mod examine;
 mod export;
 mod find;
 mod list;
@@ -84,7 +85,6 @@ impl Context {
 
     /// Takes the exclusive lock and puts right what a killed process left behind.
     fn lock_for_writing(&self, operation: &str) -> Result<Writing> {
-        self.repository.init()?;
         let lock = Lock::acquire(
             self.repository.root(),
             Mode::Exclusive,
@@ -92,6 +92,7 @@ impl Context {
             self.config.lock_timeout(),
         )?;
         self.repository.sweep_after_crash()?;
+        self.repository.init()?;
         let marker = self.repository.mark_as_busy()?;
         unfinished::finish(self)?;
         Ok(Writing {

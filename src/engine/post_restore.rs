@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 
 use super::restore::Restored;
 use super::undo::undo_entry;
-use super::{Context, Writing, catalog};
+use super::{Context, Writing};
 use crate::config::{CommandLine, PostRestoreCommand};
 use crate::database::holders;
 use crate::database::watch::CommitWatch;
 use crate::error::{Code, Error, Result};
+use crate::repository::restores::Outcome;
 
 const POLL: Duration = Duration::from_millis(20);
 /// The end of the command's output that an error shows.
@@ -49,16 +50,11 @@ pub(crate) fn run(context: &Context, database: &Path, lock: Writing, restored: &
             ),
         ));
     }
-    let id = restored.record.id.clone();
-    undo_entry(context, restored.entry.clone())?;
-    catalog::set_restore(
-        context,
-        database,
-        &id,
-        crate::record::RestoreStatus::Failed,
-        Some(&failure),
-        None,
-    );
+    // Written down first: undoing it brings the table up to date from the journal.
+    let mut entry = restored.entry.clone();
+    (entry.outcome, entry.message) = (Outcome::Failed, Some(failure.clone()));
+    entry.save(&context.repository)?;
+    undo_entry(context, entry)?;
     Err(Error::new(
         Code::PostRestoreFailed,
         format!("{failure}; the restore was undone"),

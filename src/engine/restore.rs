@@ -8,6 +8,7 @@ use std::path::Path;
 
 use uuid::Uuid;
 
+use super::capture::identity;
 use super::find::{Found, find};
 use super::restore_in_place::{self, InPlace};
 use super::target::{Target, check_restorable};
@@ -100,10 +101,12 @@ fn apply(context: &Context, database: &Path, target: &mut Target, entry: &mut Re
 fn new_file(context: &Context, database: &Path, target: &mut Target, entry: &mut Restore) -> Result<()> {
     let folder = database.parent().unwrap_or(Path::new("/"));
     std::fs::create_dir_all(folder).map_err(|error| file_error("make", folder, error))?;
-    let file = export::assemble(context, target, folder, |error| file_error("write", database, error))?;
-    context.host.check_alive()?;
     entry.save(&context.repository)?;
     failpoint::reached("restore.intent")?;
+    let file = export::assemble(context, target, folder, &assembled_prefix(entry), |error| {
+        file_error("write", database, error)
+    })?;
+    context.host.check_alive()?;
     for orphan in offline::move_orphans_aside(database)? {
         tracing::warn!(file = %orphan.display(), "a left-over of the missing database was moved aside");
     }
@@ -114,10 +117,10 @@ fn new_file(context: &Context, database: &Path, target: &mut Target, entry: &mut
 /// Replaces a file that cannot be rewritten in place; refused while anybody has it open.
 fn replace(context: &Context, database: &Path, target: &mut Target, entry: &mut Restore, reason: &str) -> Result<()> {
     let folder = database.parent().unwrap_or(Path::new("/"));
-    let file = export::assemble(context, target, folder, |error| file_error("write", database, error))?;
+    let file = export::assemble(context, target, folder, &assembled_prefix(entry), |error| {
+        file_error("write", database, error)
+    })?;
     context.host.check_alive()?;
-    entry.cookie_before = None;
-    entry.save(&context.repository)?;
     failpoint::reached("restore.before-replace")?;
     let aside = offline::replace(file, database, context.deadline())?;
     tracing::warn!(reason, aside = ?aside, "the database file was replaced; the old files are kept aside");
@@ -167,6 +170,11 @@ fn restored_record(context: &Context, found: &Found, entry: &Restore) -> Result<
     }
 }
 
+/// How the file that a restore assembles beside the database begins, so that it is found after a crash.
+pub(crate) fn assembled_prefix(entry: &Restore) -> String {
+    format!(".snapshot-writer-{}-", entry.id)
+}
+
 fn begin_entry(database: &Path, found: &Found) -> Restore {
     let (snapshot, snapshot_name) = match found {
         Found::Packed(head) => (head.id, head.name.clone()),
@@ -181,6 +189,7 @@ fn begin_entry(database: &Path, found: &Found) -> Restore {
         snapshot_name,
         database: database.to_path_buf(),
         safety: None,
+        identity_before: identity(database),
         cookie_before: None,
         outcome: Outcome::Begun,
         message: None,

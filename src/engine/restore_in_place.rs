@@ -8,7 +8,9 @@ use super::Context;
 use super::safety::{self, Safety};
 use super::target::Target;
 use crate::database::holders;
+use crate::database::source::schema_cookie;
 use crate::database::target::{Begin, Committed, RestoreTransaction};
+use crate::database::watch::CommitWatch;
 use crate::error::{Code, Error, Result};
 use crate::failpoint;
 use crate::repository::manifest::Head;
@@ -26,11 +28,15 @@ pub(crate) enum InPlace {
 
 /// Restores in place, or says that it is impossible.
 pub(crate) fn restore(context: &Context, database: &Path, target: &mut Target, entry: &mut Restore) -> Result<InPlace> {
+    let mut watch = CommitWatch::start(database, context.deadline()).ok();
     let mut before = safety::store(context, database)?;
     if before.is_none() {
+        // The raw files may only be opened while no connection is.
+        watch = None;
         safety::copy_raw(context, database, entry.at)?;
     }
     entry.safety = before.as_ref().map(|head| head.id);
+    entry.cookie_before = schema_cookie(database, context.deadline()).ok();
     let header = target.header()?;
     let deadline = context.deadline();
     loop {
@@ -42,7 +48,7 @@ pub(crate) fn restore(context: &Context, database: &Path, target: &mut Target, e
             Begin::Ready(transaction) => transaction,
             Begin::Replace(reason) => return Ok(InPlace::Impossible(format!("{reason:?}"))),
         };
-        let live = match before_overwriting(context, database, &mut transaction, before.as_ref()) {
+        let live = match before_overwriting(context, database, &mut transaction, before.as_ref(), watch.as_ref()) {
             Ok(live) => live,
             Err(error) => {
                 transaction.rollback()?;
@@ -77,7 +83,13 @@ fn before_overwriting(
     database: &Path,
     transaction: &mut RestoreTransaction,
     before: Option<&Head>,
+    watch: Option<&CommitWatch>,
 ) -> Result<Option<Safety>> {
+    if let (Some(head), Some(watch)) = (before, watch)
+        && !watch.somebody_committed()?
+    {
+        return safety::reopen(context, head).map(Some);
+    }
     match safety::complete(context, database, transaction, before) {
         Ok(safety) => Ok(Some(safety)),
         Err(error)

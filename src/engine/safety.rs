@@ -14,8 +14,9 @@ use crate::database::source::{BATCH_BYTES, Batch};
 use crate::database::target::RestoreTransaction;
 use crate::error::{Code, Result};
 use crate::repository::lineage;
-use crate::repository::manifest::{self, Draft, Head, Kind};
+use crate::repository::manifest::{self, Description, Head, Kind};
 use crate::repository::page_table::PageTable;
+use crate::repository::snapshot::Snapshot;
 
 /// Stores the live database as it is now, unchecked. `None` when it cannot be read as a database.
 pub(crate) fn store(context: &Context, database: &Path) -> Result<Option<Head>> {
@@ -68,8 +69,17 @@ pub(crate) struct Safety {
     pub(crate) table: PageTable,
 }
 
+/// The safety snapshot `head`, which is still what the database holds.
+pub(crate) fn reopen(context: &Context, head: &Head) -> Result<Safety> {
+    let snapshot = Snapshot::open(&context.repository, head)?;
+    Ok(Safety {
+        head: head.clone(),
+        table: snapshot.page_table(&context.repository.scratch()?)?,
+    })
+}
+
 /// Records under the write lock what changed since the snapshot `before` was stored, and
-/// replaces it. Every page is read: neither a counter nor a date proves that nothing changed.
+/// replaces it.
 pub(crate) fn complete(
     context: &Context,
     database: &Path,
@@ -78,7 +88,7 @@ pub(crate) fn complete(
 ) -> Result<Safety> {
     let page_size = transaction.page_size();
     let base = before.filter(|head| head.page_size == page_size).map(|head| {
-        let snapshot = crate::repository::snapshot::Snapshot::open(&context.repository, head)?;
+        let snapshot = Snapshot::open(&context.repository, head)?;
         let table = snapshot.page_table(&context.repository.scratch()?)?;
         Ok::<_, crate::error::Error>((table, snapshot.manifest.packs))
     });
@@ -116,7 +126,7 @@ pub(crate) fn complete(
     let lineage = lineage::claim(&context.repository, database, &heads)?;
     let new_packs = &recording.packs[recording.packs.len() - recording.new_packs..];
     let created_at = create::now();
-    let draft = Draft {
+    let description = Description {
         id: Uuid::new_v4(),
         generation: 1,
         name: names::generate("safety", created_at, |name| heads.iter().any(|head| head.name == name)),
@@ -135,7 +145,7 @@ pub(crate) fn complete(
     let head = manifest::write(
         &**context.repository.store(),
         &context.repository.scratch()?,
-        draft,
+        description,
         &recording.table,
         &recording.packs,
     )?;

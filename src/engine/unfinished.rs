@@ -2,7 +2,10 @@
 
 use std::path::Path;
 
+use super::capture::identity;
+use super::restore::assembled_prefix;
 use super::{Context, catalog};
+use crate::database::offline;
 use crate::database::source::schema_cookie;
 use crate::error::Result;
 use crate::repository::manifest::Head;
@@ -15,6 +18,7 @@ pub(crate) fn finish(context: &Context) -> Result<()> {
         if restore.outcome != Outcome::Begun {
             continue;
         }
+        tidy_files(&restore)?;
         let took_place = took_place(context, &restore);
         tracing::warn!(snapshot = %restore.snapshot_name, took_place, "a restore was cut off");
         restore.outcome = if took_place { Outcome::Done } else { Outcome::Failed };
@@ -54,10 +58,23 @@ fn mirror(context: &Context, database: &Path, head: &Head, took_place: bool) -> 
     Ok(())
 }
 
-/// A restore in place raises the schema cookie; a new file exists only after its publishing.
+/// A new file has another identity; a restore in place raises the schema cookie.
 fn took_place(context: &Context, restore: &Restore) -> bool {
-    match restore.cookie_before {
-        None => restore.database.is_file(),
-        Some(before) => schema_cookie(&restore.database, context.deadline()).is_ok_and(|now| now != before),
+    let now = identity(&restore.database);
+    if now != restore.identity_before {
+        return now.is_some();
     }
+    let cookie = || schema_cookie(&restore.database, context.deadline()).ok();
+    restore.cookie_before.is_some() && cookie() != restore.cookie_before
+}
+
+/// Puts the files beside and under the database's name in order: a set that was moved aside
+/// while nothing took its place goes back, what was being assembled goes.
+fn tidy_files(restore: &Restore) -> Result<()> {
+    if restore.identity_before.is_some() {
+        for file in offline::put_back(&restore.database)? {
+            tracing::warn!(file = %file.display(), "a file that a cut-off restore had moved aside was put back");
+        }
+    }
+    offline::remove_assembled(&restore.database, &assembled_prefix(restore))
 }

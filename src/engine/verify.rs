@@ -36,12 +36,7 @@ pub(crate) fn verify(context: &Context, name: &str, level: Level) -> Result<Verd
     let _lock = context.lock_for_reading("verifySnapshot")?;
     let problems = match problems(context, name, level) {
         Err(error) if error.code == Code::SnapshotDamaged => {
-            vec![
-                std::iter::once(error.to_string())
-                    .chain(error.causes())
-                    .collect::<Vec<_>>()
-                    .join(": "),
-            ]
+            vec![error.story()]
         }
         other => other?,
     };
@@ -74,7 +69,7 @@ fn problems(context: &Context, name: &str, level: Level) -> Result<Vec<String>> 
     }
     // SQLite reads pages in any order, so the image is assembled first.
     let scratch = context.repository.scratch()?;
-    let file = super::export::assemble(context, &mut target, &scratch, |error| {
+    let file = super::export::assemble(context, &mut target, &scratch, "verify-", |error| {
         crate::storage::io_error("write", &scratch, error)
     })?;
     let mut image = image::open(Box::new(image::FileImage::new(

@@ -85,8 +85,13 @@ impl Repository {
         &self.store
     }
 
+    /// Where scratch files go. A repository that may only be read has none; reading it uses the
+    /// system's folder (whoever wants to store fails later, with the right error).
     pub(crate) fn scratch(&self) -> Result<PathBuf> {
-        self.local.scratch()
+        match self.local.scratch() {
+            Err(error) if error.code == Code::RepositoryUnwritable => Ok(std::env::temp_dir()),
+            other => other,
+        }
     }
 
     /// Leaves a mark in the scratch folder for as long as an operation works: whoever finds it

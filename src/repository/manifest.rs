@@ -33,10 +33,10 @@ pub(crate) enum Kind {
     Forensic,
 }
 
-/// What the manifest says about its snapshot without its pages.
+/// What is said of a snapshot when it is made.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Head {
+pub(crate) struct Description {
     pub(crate) id: Uuid,
     /// Grows when the manifest is rewritten after repacking; the highest counts.
     pub(crate) generation: u32,
@@ -48,11 +48,8 @@ pub(crate) struct Head {
     /// File name of the database, without its folder.
     pub(crate) database_name: String,
     pub(crate) page_size: u32,
-    pub(crate) page_count: u32,
     /// SHA-256 of the whole image, lower-case hex.
     pub(crate) checksum: String,
-    /// BLAKE3 over all page hashes, lower-case hex.
-    pub(crate) page_list_hash: String,
     /// No row in the core tables.
     pub(crate) is_empty: bool,
     /// Rows of the core tables.
@@ -63,6 +60,18 @@ pub(crate) struct Head {
     pub(crate) finding: Option<String>,
     /// Bytes of the packs that this snapshot added.
     pub(crate) stored_bytes: u64,
+}
+
+/// What the manifest says about its snapshot without its pages: the description, and what
+/// follows from the tables.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Head {
+    #[serde(flatten)]
+    description: Description,
+    pub(crate) page_count: u32,
+    /// BLAKE3 over all page hashes, lower-case hex.
+    page_list_hash: String,
     pack_count: u32,
     pack_table_hash: String,
     extent_count: u32,
@@ -70,22 +79,12 @@ pub(crate) struct Head {
     extents_hash: String,
 }
 
-/// What the writer of a manifest knows; the rest of the head is worked out from the tables.
-pub(crate) struct Draft {
-    pub(crate) id: Uuid,
-    pub(crate) generation: u32,
-    pub(crate) name: String,
-    pub(crate) kind: Kind,
-    pub(crate) created_at: Timestamp,
-    pub(crate) lineage: Uuid,
-    pub(crate) database_name: String,
-    pub(crate) page_size: u32,
-    pub(crate) checksum: String,
-    pub(crate) is_empty: bool,
-    pub(crate) core_counts: BTreeMap<String, u64>,
-    pub(crate) check: String,
-    pub(crate) finding: Option<String>,
-    pub(crate) stored_bytes: u64,
+impl std::ops::Deref for Head {
+    type Target = Description;
+
+    fn deref(&self) -> &Description {
+        &self.description
+    }
 }
 
 impl Head {
@@ -122,7 +121,7 @@ pub(crate) fn parse_key(key: &str) -> Option<(Uuid, u32)> {
 pub(crate) fn write(
     store: &dyn Store,
     scratch: &Path,
-    draft: Draft,
+    description: Description,
     table: &PageTable,
     packs: &[PackEntry],
 ) -> Result<Head> {
@@ -149,22 +148,9 @@ pub(crate) fn write(
     body.rewind().map_err(io)?;
 
     let head = Head {
-        id: draft.id,
-        generation: draft.generation,
-        name: draft.name,
-        kind: draft.kind,
-        created_at: draft.created_at,
-        lineage: draft.lineage,
-        database_name: draft.database_name,
-        page_size: draft.page_size,
+        description,
         page_count: table.pages(),
-        checksum: draft.checksum,
         page_list_hash: hex(page_list.finalize().as_bytes()),
-        is_empty: draft.is_empty,
-        core_counts: draft.core_counts,
-        check: draft.check,
-        finding: draft.finding,
-        stored_bytes: draft.stored_bytes,
         pack_count: used.len() as u32,
         pack_table_hash: hex(blake3::hash(&pack_table).as_bytes()),
         extent_count,

@@ -33,8 +33,11 @@ pub(crate) struct Restore {
     pub(crate) database: std::path::PathBuf,
     /// What the database held before; `None` when there was none.
     pub(crate) safety: Option<Uuid>,
-    /// Schema cookie before the restore: the restore's transaction raises it, so it tells
-    /// whether a restore that was cut off had committed. `None`: the file did not exist.
+    /// Device and inode of the file before; `None`: it did not exist. A new file has others, so
+    /// they tell whether a restore that was cut off had published it.
+    pub(crate) identity_before: Option<(u64, u64)>,
+    /// Schema cookie before; the transaction of a restore in place raises it, so it tells whether
+    /// that had committed. `None`: it could not be read.
     pub(crate) cookie_before: Option<u32>,
     pub(crate) outcome: Outcome,
     pub(crate) message: Option<String>,

@@ -17,24 +17,34 @@ const server = http.createServer(async (request, response) => {
 });
 
 let timer;
-let running = Promise.resolve();
+let isEnding = false;
 
 function snapshotAgain() {
-  running = writer.createSnapshot().then(({ snapshot }) => note({ made: snapshot.name }));
-  running.finally(() => (timer = timer === undefined ? undefined : setTimeout(snapshotAgain, 50)));
+  writer
+    .createSnapshot()
+    .then(({ snapshot }) => note({ made: snapshot.name }))
+    .catch((error) => note({ failed: error.message }))
+    .finally(() => {
+      if (!isEnding) timer = setTimeout(snapshotAgain, 50);
+    });
 }
 
 async function shutDown() {
+  if (isEnding) return;
+  isEnding = true;
+  note({ ending: true });
   clearTimeout(timer);
-  timer = undefined;
-  const { snapshot } = await writer.createSnapshot('last words');
-  note({ last: snapshot });
+  await writer
+    .createSnapshot('last words')
+    .then(({ snapshot }) => note({ last: snapshot }))
+    .catch((error) => note({ failed: error.message }));
   server.close();
   server.closeAllConnections();
   process.disconnect();
 }
 
-process.once('SIGTERM', shutDown);
+process.on('SIGTERM', shutDown);
+process.on('SIGINT', shutDown);
 
 writer.bootstrapDatabase().then((result) => {
   server.listen(0, '127.0.0.1', () => {

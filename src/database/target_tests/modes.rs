@@ -239,3 +239,32 @@ fn a_page_that_was_forgotten_is_noticed() {
     assert_eq!(error.code, crate::error::Code::Internal);
     assert_eq!(pages(&path), before);
 }
+
+#[test]
+fn the_commit_is_to_survive_a_power_loss() {
+    let place = Place::new();
+    let image = place.image(&filling(10));
+    for mode in JOURNAL_MODES {
+        let path = place.database("app.db", &format!("{mode} DROP TABLE IF EXISTS item; {}", filling(20)));
+        let restore = write_differences(&path, &image).unwrap();
+        let synchronous: i64 = restore
+            .connection
+            .query_row("PRAGMA synchronous", [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(synchronous, 3, "EXTRA");
+    }
+}
+
+/// The safety snapshot is taken under the lock, from a page 1 that SQLite has already been told to change.
+#[test]
+fn page_1_is_read_as_it_was_before_the_lock() {
+    let place = Place::new();
+    let image = place.image(&filling(10));
+    let path = place.database("app.db", &vacuuming(AutoVacuum::Full, 500));
+    let before = pages(&path);
+    let mut restore = write_differences(&path, &image).unwrap();
+    let mut page = vec![0; restore.page_size() as usize];
+    restore.read_page(1, &mut page).unwrap();
+    assert!(page == before[0]);
+    assert_eq!(restore.live().auto_vacuum, AutoVacuum::Full);
+}
