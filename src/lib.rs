@@ -18,6 +18,8 @@ mod database;
 mod engine;
 mod error;
 mod failpoint;
+#[cfg(test)]
+mod layers;
 mod record;
 mod repository;
 mod storage;

@@ -116,3 +116,7 @@ impl Image for FileImage {
             .map_err(|error| crate::storage::io_error("read", std::path::Path::new("the assembled image"), error))
     }
 }
+
+#[cfg(test)]
+#[path = "image_tests.rs"]
+mod tests;

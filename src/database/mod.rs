@@ -20,4 +20,4 @@ pub(crate) mod watch;
 mod write_lock;
 
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;

@@ -275,3 +275,11 @@ pub(crate) fn schema_cookie(path: &Path, deadline: Instant) -> Result<u32> {
     })?;
     Ok(cookie as u32)
 }
+
+#[cfg(test)]
+#[path = "source_tests.rs"]
+mod tests;
+
+#[cfg(test)]
+#[path = "source_state_tests.rs"]
+mod state_tests;

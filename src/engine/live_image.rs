@@ -106,3 +106,7 @@ impl Image for SharedImage {
         with(&self.0, |image| image.page(page, out))
     }
 }
+
+#[cfg(test)]
+#[path = "live_image_tests.rs"]
+mod tests;

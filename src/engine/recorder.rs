@@ -88,6 +88,8 @@ impl Recorder {
         with_checksum: bool,
         feed: impl FnOnce(&mut Sink<'_>) -> Result<T>,
     ) -> Result<(T, Pass)> {
+        // What the pass before set aside would be lost with its spool.
+        self.store_spooled()?;
         let (to_hasher, batches) = sync_channel::<Arc<Batch>>(IN_FLIGHT);
         let (to_image, image_batches) = sync_channel::<Arc<Batch>>(IN_FLIGHT);
         std::thread::scope(|scope| {
@@ -242,3 +244,7 @@ fn hash_image(batches: Receiver<Arc<Batch>>) -> String {
 fn scratch_error(error: std::io::Error) -> Error {
     io_error("use", Path::new("a scratch file"), error)
 }
+
+#[cfg(test)]
+#[path = "recorder_tests.rs"]
+mod tests;

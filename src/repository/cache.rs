@@ -95,3 +95,7 @@ fn header(head: &Head) -> [u8; HEADER_LEN] {
     header[28..32].copy_from_slice(&head.page_count.to_le_bytes());
     header
 }
+
+#[cfg(test)]
+#[path = "cache_tests.rs"]
+mod tests;

@@ -224,3 +224,7 @@ impl Repository {
         replace(file, &target)
     }
 }
+
+#[cfg(test)]
+#[path = "folder_tests.rs"]
+mod tests;

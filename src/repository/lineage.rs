@@ -78,3 +78,7 @@ pub(crate) fn set(repository: &Repository, database: &Path, id: Uuid) -> Result<
 pub(crate) fn file_name(database: &Path) -> String {
     database.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
+
+#[cfg(test)]
+#[path = "lineage_tests.rs"]
+mod tests;

@@ -67,13 +67,16 @@ impl Lock {
                 Err(TryLockError::Error(error)) => return Err(io_error("lock", &path, error)),
             }
         }
-        if mode == Mode::Exclusive {
+        // Only for messages, all of it: failing must not fail the operation.
+        if mode == Mode::Shared {
+            // The writer before is gone, and is not to be blamed for a reader.
+            let _ = std::fs::remove_file(holder_path(root));
+        } else {
             let holder = Holder {
                 pid: std::process::id(),
                 operation: operation.to_owned(),
                 since: Timestamp::now(),
             };
-            // Only for messages: that it cannot be written must not fail the operation.
             if let Ok(json) = serde_json::to_vec(&holder) {
                 let _ = std::fs::write(holder_path(root), json);
                 let _ = adopt(&holder_path(root), root);
@@ -119,3 +122,7 @@ fn busy(root: &Path, timeout: Duration) -> Error {
         ),
     )
 }
+
+#[cfg(test)]
+#[path = "lock_tests.rs"]
+mod tests;

@@ -215,7 +215,7 @@ impl Manifest {
     pub(crate) fn open(store: &dyn Store, key: &str) -> Result<Self> {
         let what = format!("manifest {}", store.locate(key));
         let object = store.open(key)?;
-        let (head, head_end) = read_head_from(&*object, &what)?;
+        let (head, head_end) = read_head_from(&*object, key, &what)?;
         let extents_offset = head_end + u64::from(head.pack_count) * PackEntry::LEN as u64;
         if object.size() != extents_offset + head.extents_len {
             fail!(
@@ -263,18 +263,10 @@ impl Manifest {
 /// Reads the head of a manifest alone.
 pub(crate) fn read_head(store: &dyn Store, key: &str) -> Result<Head> {
     let object = store.open(key)?;
-    let (head, _) = read_head_from(&*object, &format!("manifest {}", store.locate(key)))?;
-    if parse_key(key) != Some((head.id, head.generation)) {
-        fail!(
-            SnapshotDamaged,
-            "manifest {} belongs to another snapshot",
-            store.locate(key)
-        );
-    }
-    Ok(head)
+    read_head_from(&*object, key, &format!("manifest {}", store.locate(key))).map(|(head, _)| head)
 }
 
-fn read_head_from(object: &dyn Reader, what: &str) -> Result<(Head, u64)> {
+fn read_head_from(object: &dyn Reader, key: &str, what: &str) -> Result<(Head, u64)> {
     if object.size() < PRELUDE_LEN as u64 {
         fail!(SnapshotDamaged, "{what} has only {} bytes", object.size());
     }
@@ -286,20 +278,23 @@ fn read_head_from(object: &dyn Reader, what: &str) -> Result<(Head, u64)> {
     }
     refuse_newer(fields.u16(), fields.u16(), what)?;
     let length = fields.u32() as usize;
-    let hash: StructureHash = fields.take();
     let Some(json) = start.get(PRELUDE_LEN..PRELUDE_LEN + length) else {
         fail!(SnapshotDamaged, "{what} names a head of {length} bytes");
     };
-    if blake3::hash(json) != hash {
+    // Byte by byte, the reserved ones too: nothing else covers them.
+    if start[..PRELUDE_LEN] != prelude(json) {
         fail!(SnapshotDamaged, "the head of {what} does not have its hash");
     }
-    let head = serde_json::from_slice(json).map_err(|error| {
+    let head: Head = serde_json::from_slice(json).map_err(|error| {
         Error::new(
             Code::SnapshotDamaged,
             format!("the head of {what} cannot be understood"),
         )
         .because(error)
     })?;
+    if parse_key(key) != Some((head.id, head.generation)) {
+        fail!(SnapshotDamaged, "{what} belongs to another snapshot");
+    }
     Ok((head, (PRELUDE_LEN + length) as u64))
 }
 
@@ -309,3 +304,7 @@ fn parse_hash(text: &str) -> Result<StructureHash> {
         None => fail!(SnapshotDamaged, "a manifest holds a malformed hash"),
     }
 }
+
+#[cfg(test)]
+#[path = "manifest_tests.rs"]
+mod tests;

@@ -24,5 +24,7 @@ pub(crate) mod packed_pages;
 pub(crate) mod page_table;
 pub(crate) mod restores;
 pub(crate) mod snapshot;
+#[cfg(test)]
+pub(crate) mod testing;
 
 pub(crate) use folder::Repository;

@@ -156,7 +156,8 @@ impl Trailer {
         };
         let footer =
             u64::from(trailer.pages) * PAGE_ENTRY_LEN as u64 + u64::from(trailer.frames) * FRAME_ENTRY_LEN as u64;
-        if trailer.pages > MAX_PAGES
+        if trailer.encode() != *bytes
+            || trailer.pages > MAX_PAGES
             || trailer.footer_offset.checked_add(footer + TRAILER_LEN as u64) != Some(size)
             || trailer.footer_offset < HEADER_LEN as u64
         {

@@ -255,3 +255,7 @@ fn spawn_compressor(queue: Arc<Mutex<Receiver<FrameJob>>>) -> JoinHandle<()> {
         }
     })
 }
+
+#[cfg(test)]
+#[path = "pack_tests.rs"]
+mod tests;

@@ -126,3 +126,7 @@ fn decode(bytes: &[u8; ENTRY_LEN]) -> PageEntry {
 fn scratch_error(error: std::io::Error) -> crate::error::Error {
     io_error("use", Path::new("a scratch file"), error)
 }
+
+#[cfg(test)]
+#[path = "page_table_tests.rs"]
+mod tests;

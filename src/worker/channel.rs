@@ -36,7 +36,7 @@ pub(crate) struct Job {
 pub(crate) struct Channel(Arc<Inner>);
 
 struct Inner {
-    output: Mutex<io::Stdout>,
+    output: Mutex<Box<dyn Write + Send>>,
     last_progress: Mutex<Option<(String, Instant)>>,
     application_gone: AtomicBool,
 }
@@ -46,11 +46,7 @@ impl Channel {
     pub(crate) fn open() -> Result<(Self, Job)> {
         let mut input = io::stdin();
         let job = read_job(&mut input)?;
-        let channel = Self(Arc::new(Inner {
-            output: Mutex::new(io::stdout()),
-            last_progress: Mutex::new(None),
-            application_gone: AtomicBool::new(false),
-        }));
+        let channel = Self::to(Box::new(io::stdout()));
         // A thread of its own: one that sits inside sqlite3_step would not notice.
         let watched = channel.clone();
         std::thread::spawn(move || {
@@ -58,6 +54,14 @@ impl Channel {
             watched.0.application_gone.store(true, Ordering::SeqCst);
         });
         Ok((channel, job))
+    }
+
+    fn to(output: Box<dyn Write + Send>) -> Self {
+        Self(Arc::new(Inner {
+            output: Mutex::new(output),
+            last_progress: Mutex::new(None),
+            application_gone: AtomicBool::new(false),
+        }))
     }
 
     /// Fails once the application is gone: to be asked before the point of no return, never after.
@@ -92,8 +96,18 @@ impl Channel {
 
     /// Sends a list in pages.
     pub(crate) fn items(&self, items: &[Value]) {
-        for page in items.chunks(ITEMS_PER_FRAME) {
-            self.send(&json!({ "type": "items", "items": page }));
+        items.chunks(ITEMS_PER_FRAME).for_each(|page| self.page(page));
+    }
+
+    /// Sends a page, or its halves when its records are too long for one frame.
+    fn page(&self, page: &[Value]) {
+        let frame = json!({ "type": "items", "items": page });
+        if page.len() > 1 && serde_json::to_vec(&frame).is_ok_and(|body| body.len() > MAX_FRAME) {
+            let (first, second) = page.split_at(page.len() / 2);
+            self.page(first);
+            self.page(second);
+        } else {
+            self.send(&frame);
         }
     }
 
@@ -191,3 +205,7 @@ impl Visit for LogLine {
         self.record_str(field, &format!("{value:?}"));
     }
 }
+
+#[cfg(test)]
+#[path = "channel_tests.rs"]
+mod tests;

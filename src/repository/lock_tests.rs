@@ -1,0 +1,148 @@
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::channel;
+
+use super::*;
+use crate::repository::testing::{Place, code};
+
+use Mode::{Exclusive, Shared};
+
+fn try_lock(place: &Place, mode: Mode, operation: &str) -> Result<Lock> {
+    Lock::acquire(place.repository.root(), mode, operation, Duration::ZERO)
+}
+
+fn busy_message(place: &Place, mode: Mode) -> String {
+    let error = try_lock(place, mode, "waiter").unwrap_err();
+    assert_eq!(error.code, Code::RepositoryBusy);
+    error.to_string()
+}
+
+/// Another process that holds the lock until it is killed.
+struct Other(Child);
+
+impl Other {
+    fn holding(place: &Place, how: &str) -> Self {
+        let script = "import fcntl, sys\n\
+                      file = open(sys.argv[1], 'a+')\n\
+                      fcntl.flock(file, getattr(fcntl, sys.argv[2]))\n\
+                      print('ready', flush=True)\n\
+                      sys.stdin.read()";
+        let mut child = Command::new("python3")
+            .args(["-c", script])
+            .arg(place.repository.path("local/lock"))
+            .arg(how)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        assert_eq!(line.trim(), "ready");
+        Self(child)
+    }
+
+    fn kill(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+impl Drop for Other {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn within_a_process_readers_share_and_a_writer_is_alone() {
+    let place = Place::new();
+    let first = try_lock(&place, Shared, "list").unwrap();
+    let second = try_lock(&place, Shared, "list").unwrap();
+    assert_eq!(code(try_lock(&place, Exclusive, "create")), Some(Code::RepositoryBusy));
+    drop(first);
+    assert_eq!(code(try_lock(&place, Exclusive, "create")), Some(Code::RepositoryBusy));
+    drop(second);
+    let writer = try_lock(&place, Exclusive, "create").unwrap();
+    for mode in [Shared, Exclusive] {
+        assert_eq!(code(try_lock(&place, mode, "other")), Some(Code::RepositoryBusy));
+    }
+    drop(writer);
+    try_lock(&place, Shared, "list").unwrap();
+}
+
+#[test]
+fn across_processes_too_and_it_dies_with_its_holder() {
+    let place = Place::new();
+    drop(try_lock(&place, Exclusive, "create").unwrap());
+    for (held, mode, outcome) in [
+        ("LOCK_SH", Shared, None),
+        ("LOCK_SH", Exclusive, Some(Code::RepositoryBusy)),
+        ("LOCK_EX", Shared, Some(Code::RepositoryBusy)),
+        ("LOCK_EX", Exclusive, Some(Code::RepositoryBusy)),
+    ] {
+        let mut other = Other::holding(&place, held);
+        assert_eq!(code(try_lock(&place, mode, "x")), outcome, "{held} {mode:?}");
+        other.kill();
+        try_lock(&place, mode, "x").unwrap();
+    }
+}
+
+#[test]
+fn who_waits_gets_the_lock_when_it_is_free() {
+    let place = Place::new();
+    let held = try_lock(&place, Exclusive, "create").unwrap();
+    let (send, outcome) = channel();
+    std::thread::scope(|scope| {
+        let place = &place;
+        scope.spawn(move || {
+            let lock = Lock::acquire(place.repository.root(), Exclusive, "delete", Duration::from_secs(60));
+            send.send(lock.map(drop)).unwrap();
+        });
+        assert!(outcome.try_recv().is_err());
+        drop(held);
+        outcome.recv().unwrap().unwrap();
+    });
+}
+
+#[test]
+fn who_waits_in_vain_learns_who_is_in_the_way() {
+    let place = Place::new();
+    let _held = try_lock(&place, Exclusive, "createSnapshot").unwrap();
+    for mode in [Shared, Exclusive] {
+        let message = busy_message(&place, mode);
+        let holder = format!("process {} (createSnapshot since 20", std::process::id());
+        assert!(message.contains(&holder), "{message}");
+    }
+}
+
+#[test]
+fn a_writer_that_has_finished_or_died_is_not_blamed_for_a_reader() {
+    let place = Place::new();
+    drop(try_lock(&place, Exclusive, "createSnapshot").unwrap());
+    let reader = try_lock(&place, Shared, "listSnapshots").unwrap();
+    let message = busy_message(&place, Exclusive);
+    assert!(!message.contains("createSnapshot"), "{message}");
+    drop(reader);
+
+    // A writer that was killed cannot clear its name away.
+    let died = r#"{"pid":4711,"operation":"deleteSnapshot","since":"2026-01-01T00:00:00Z"}"#;
+    std::fs::write(holder_path(place.repository.root()), died).unwrap();
+    let _reader = try_lock(&place, Shared, "listSnapshots").unwrap();
+    let message = busy_message(&place, Exclusive);
+    assert!(!message.contains("4711"), "{message}");
+}
+
+#[test]
+fn a_holder_that_cannot_be_read_is_another_operation() {
+    let place = Place::new();
+    let _held = try_lock(&place, Exclusive, "createSnapshot").unwrap();
+    for content in ["", "{", "[1]"] {
+        std::fs::write(holder_path(place.repository.root()), content).unwrap();
+        assert!(busy_message(&place, Shared).contains("another operation"));
+    }
+}
