@@ -15,7 +15,7 @@ fn image(place: &Place, stored: &[Vec<u8>], live: Option<&[Vec<u8>]>) -> LiveIma
         Some(live) => std::fs::write(&path, live.concat()).unwrap(),
         None => assert!(!path.exists()),
     }
-    let image = LiveImage::new(&path, table, packed, SIZE);
+    let image = LiveImage::new(Some(&path), table, packed, SIZE);
     // From here on the packs are of no use: what is still right comes from the live file.
     if live.is_some() {
         place.tamper(&packs[0].key(), |bytes| bytes[64..300].fill(0));
@@ -47,7 +47,7 @@ fn pages_that_the_live_file_has_no_more_come_from_the_packs() {
     std::fs::write(&path, live.concat()).unwrap();
     let (table, packs) = place.store(SIZE, &stored);
     let packed = PackedPages::open(&**place.repository.store(), &packs, SIZE).unwrap();
-    let mut image = LiveImage::new(&path, table, packed, SIZE);
+    let mut image = LiveImage::new(Some(&path), table, packed, SIZE);
     for (number, data) in (1..).zip(&stored) {
         assert!(read(&mut image, number).unwrap() == *data, "page {number}");
     }

@@ -235,7 +235,7 @@ fn beyond_a_gigabyte_the_lock_byte_page_is_a_hole_and_comes_back_as_zeros() {
     let table = snapshot.page_table(&place.scratch()).unwrap();
     assert_eq!(table.list_hash().unwrap(), recording.table.list_hash().unwrap());
     let packs = PackedPages::open(&**place.repository.store(), &recording.packs, 65_536).unwrap();
-    let mut image = LiveImage::new(Path::new("/nowhere"), recording.table, packs, 65_536);
+    let mut image = LiveImage::new(None, recording.table, packs, 65_536);
     let mut out = vec![1; 65_536];
     image.page(hole, &mut out).unwrap();
     assert!(out.iter().all(|byte| *byte == 0));

@@ -13,6 +13,10 @@ fn is_believed(place: &Place, head: &Head) -> bool {
     open(&place.repository, head).unwrap().is_some()
 }
 
+fn packs(place: &Place, head: &Head) -> Vec<crate::repository::pack::PackEntry> {
+    place.repository.open_manifest(head).unwrap().packs
+}
+
 /// A snapshot and the cache of it.
 fn cached(place: &Place, generation: u32) -> (Head, PageTable) {
     let (table, packs) = place.store(512, &pages(100, 512));
@@ -50,8 +54,9 @@ fn the_cache_of_another_manifest_is_not_believed() {
     let place = Place::new();
     let (head, table) = cached(&place, 1);
     // Same lineage, same pages: only the id differs.
-    let mut other = head.clone();
-    other.id = Uuid::new_v4();
+    let mut description = (*head).clone();
+    description.id = Uuid::new_v4();
+    let other = place.publish(description, &table, &packs(&place, &head)).unwrap();
     assert!(!is_believed(&place, &other));
     write(&place.repository, &other, &table).unwrap();
     assert!(!is_believed(&place, &head));
@@ -61,9 +66,10 @@ fn the_cache_of_another_manifest_is_not_believed() {
 #[test]
 fn the_cache_of_another_generation_is_not_believed() {
     let place = Place::new();
-    let (head, _) = cached(&place, 1);
-    let mut rewritten = head.clone();
-    rewritten.generation = 2;
+    let (head, table) = cached(&place, 1);
+    let mut description = (*head).clone();
+    description.generation = 2;
+    let rewritten = place.publish(description, &table, &packs(&place, &head)).unwrap();
     assert!(!is_believed(&place, &rewritten));
     assert!(is_believed(&place, &head));
 }

@@ -11,7 +11,7 @@ fn names(place: &Place) -> Vec<String> {
         .heads()
         .unwrap()
         .into_iter()
-        .map(|head| head.name)
+        .map(|head| head.name.clone())
         .collect()
 }
 

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::Repository;
 use super::hash::page_hash;
-use super::manifest::{self, Draft, Head, Kind};
+use super::manifest::{self, Description, Head, Kind};
 use super::pack::PackEntry;
 use super::pack_writer::PackWriter;
 use super::page_table::{PageEntry, PageTable, PageTableWriter};
@@ -54,12 +54,12 @@ impl Place {
     }
 
     /// Stores pages and the manifest that names them.
-    pub(crate) fn snapshot(&self, draft: Draft, pages: &[Vec<u8>]) -> Head {
+    pub(crate) fn snapshot(&self, draft: Description, pages: &[Vec<u8>]) -> Head {
         let (table, packs) = self.store(draft.page_size, pages);
         self.publish(draft, &table, &packs).unwrap()
     }
 
-    pub(crate) fn publish(&self, draft: Draft, table: &PageTable, packs: &[PackEntry]) -> Result<Head> {
+    pub(crate) fn publish(&self, draft: Description, table: &PageTable, packs: &[PackEntry]) -> Result<Head> {
         manifest::write(&**self.repository.store(), &self.scratch(), draft, table, packs)
     }
 
@@ -103,8 +103,8 @@ pub(crate) fn entry(data: &[u8], pack: u32, position: u32) -> PageEntry {
     }
 }
 
-pub(crate) fn draft(name: &str, page_size: u32) -> Draft {
-    Draft {
+pub(crate) fn draft(name: &str, page_size: u32) -> Description {
+    Description {
         id: Uuid::new_v4(),
         generation: 1,
         name: name.to_owned(),
