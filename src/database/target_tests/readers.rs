@@ -223,7 +223,7 @@ fn a_file_that_was_replaced_meanwhile_is_noticed() {
     assert_eq!(error.code, Code::DatabaseMoved);
     // Nothing was written to the old one either.
     let away = Connection::open(place.path("away.db")).unwrap();
-    assert_eq!(away.prepare(ALL).unwrap().query([]).unwrap().next().is_ok(), true);
+    assert!(away.prepare(ALL).unwrap().query([]).unwrap().next().is_ok());
     assert_eq!(count(&away, "item"), 50);
 }
 
