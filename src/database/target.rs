@@ -18,6 +18,10 @@ use super::write_lock::{LivePage1, hindrance, lock, makes_header_unreadable, rea
 use crate::error::{Code, Error, Result, fail};
 use crate::failpoint;
 
+/// How far a restore raises the schema cookie. SQLite only asks whether it is another one; a step
+/// that no number of migrations reaches tells later whether a restore that was cut off had committed.
+pub(crate) const COOKIE_STEP: u32 = 1 << 20;
+
 /// What the transaction must know of the image before it begins.
 ///
 /// An image without any page (a zero-byte file) makes an empty database of one page, in the live
@@ -269,7 +273,7 @@ impl RestoreTransaction {
     /// Makes open connections read the new schema before their next statement.
     fn invalidate_schemas(&self) -> rusqlite::Result<()> {
         // SQLite reads and writes the cookie as a signed number.
-        let cookie = self.live.schema_cookie.wrapping_add(1).cast_signed();
+        let cookie = self.live.schema_cookie.wrapping_add(COOKIE_STEP).cast_signed();
         self.connection
             .execute_batch(&format!("PRAGMA schema_version={cookie}"))
     }

@@ -7,6 +7,7 @@ use super::restore::assembled_prefix;
 use super::{Context, catalog};
 use crate::database::offline;
 use crate::database::source::schema_cookie;
+use crate::database::target::COOKIE_STEP;
 use crate::error::Result;
 use crate::repository::manifest::Head;
 use crate::repository::restores::{self, Outcome, Restore};
@@ -69,14 +70,18 @@ fn mirror(context: &Context, database: &Path, head: &Head, took_place: bool) -> 
     Ok(())
 }
 
-/// A new file has another identity; a restore in place raises the schema cookie.
+/// A new file has another identity; a restore in place raises the schema cookie by a large step,
+/// the application's own changes of its schema by one each.
 fn took_place(context: &Context, restore: &Restore) -> bool {
     let now = identity(&restore.database);
     if now != restore.identity_before {
         return now.is_some();
     }
-    let cookie = || schema_cookie(&restore.database, context.deadline()).ok();
-    restore.cookie_before.is_some() && cookie() != restore.cookie_before
+    let cookie = schema_cookie(&restore.database, context.deadline()).ok();
+    let raised = cookie
+        .zip(restore.cookie_before)
+        .map(|(now, before)| now.wrapping_sub(before));
+    raised.is_some_and(|raised| raised >= COOKIE_STEP)
 }
 
 /// Puts the files beside and under the database's name in order: a set that was moved aside
