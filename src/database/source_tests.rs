@@ -184,3 +184,29 @@ fn another_page_size_between_slices_stores_nothing() {
     });
     assert_eq!(outcome.map(drop).unwrap_err().code, Code::DatabaseMoved);
 }
+
+#[test]
+fn marks_prove_something_only_when_all_of_them_agree_and_in_rollback_mode() {
+    let mark = Mark {
+        change_counter: 7,
+        page_count: 3,
+        wal: false,
+    };
+    assert!(mark.proves_unchanged(&mark));
+    let in_wal = Mark { wal: true, ..mark };
+    for (one, other) in [
+        (
+            mark,
+            Mark {
+                change_counter: 8,
+                ..mark
+            },
+        ),
+        (mark, Mark { page_count: 4, ..mark }),
+        (mark, in_wal),
+        (in_wal, mark),
+        (in_wal, in_wal),
+    ] {
+        assert!(!one.proves_unchanged(&other), "{one:?} {other:?}");
+    }
+}
