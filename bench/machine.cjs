@@ -54,7 +54,6 @@ function facts(folder, found) {
   const memory = Math.round(os.totalmem() / 2 ** 30);
   return [
     `Machine: ${os.availableParallelism()} cores (${os.cpus()[0]?.model.trim() || os.arch()}), ${memory} GB memory, ${diskKind(folder)}, ${os.platform()} ${os.arch()}.`,
-    `Load average at the start: ${os.loadavg()[0].toFixed(1)}.`,
     `snapshot-writer ${package_.version}, Node.js ${process.versions.node}, better-sqlite3 with SQLite ${sqliteVersion()}.`,
     `Peers: ${Object.entries(found)
       .map(([name, version]) => (version ? `${name} (${version.slice(0, 60)})` : `${name} is missing`))

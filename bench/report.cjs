@@ -94,15 +94,32 @@ function remarks(samples) {
 
 const list = (lines) => lines.map((line) => `- ${line}`).join('\n');
 
-function markdown(facts, notes, sizes) {
-  const parts = sizes.map(
-    ({ megabytes, rounds, samples }) =>
-      `## ${megabytes} MB, ${rounds} rounds\n\n${markdownTable(samples)}\n\n${list(remarks(samples))}\n`,
-  );
-  return (
-    `# Benchmark\n\nWritten by \`npm run bench\` on ${new Date().toISOString().slice(0, 10)}; do not edit.\n\n` +
-    `${list(facts)}\n\n${parts.join('\n')}\n## Notes\n\n${list(notes)}\n`
-  );
+/** One size, as a section of the report. */
+function section({ megabytes, rounds, load, samples }) {
+  const title = `## ${megabytes} MB, ${rounds} rounds`;
+  const [before, after] = load.map((value) => value.toFixed(1));
+  const busy = `Measured on ${today()}; load average ${before} before, ${after} after.`;
+  return `${title}\n\n${markdownTable(samples)}\n\n${list([busy, ...remarks(samples)])}\n`;
 }
+
+/** Sections of an earlier report whose sizes were not measured now: size → text. */
+function earlierSections(report) {
+  const sections = report.split(/^(?=## )/m).slice(1);
+  const sized = sections.map((text) => [Number(/^## (\d+) MB/.exec(text)?.[1]), `${text.trimEnd()}\n`]);
+  return sized.filter(([megabytes]) => megabytes > 0);
+}
+
+/** The report: sizes measured now, beside the sections of `earlier` for other sizes. */
+function markdown(facts, notes, sizes, earlier) {
+  const bySize = new Map([
+    ...earlierSections(earlier),
+    ...sizes.map((size) => [size.megabytes, section(size)]),
+  ]);
+  const sections = [...bySize].sort(([a], [b]) => a - b).map(([, text]) => text);
+  const intro = 'Written by `npm run bench`; do not edit. A run replaces the sizes that it measures.';
+  return `# Benchmark\n\n${intro}\n\n${list(facts)}\n\n${sections.join('\n')}\n## Notes\n\n${list(notes)}\n`;
+}
+
+const today = () => new Date().toISOString().slice(0, 10);
 
 module.exports = { markdown, printTable, remarks };

@@ -7,7 +7,7 @@
 //   BENCH_DIR     where the databases are made, default the system's temporary folder
 //   BENCH_OUT     the report, default bench/results.md
 
-const { copyFileSync, mkdtempSync, rmSync, writeFileSync } = require('node:fs');
+const { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } = require('node:fs');
 const os = require('node:os');
 const path = require('node:path');
 const { SnapshotWriter } = require('..');
@@ -78,6 +78,7 @@ async function measureSize(folder, megabytes, found) {
   remove(...Object.values(files));
   build(files.base, megabytes);
   const rounds = roundsFor(megabytes);
+  const [load] = os.loadavg();
   for (let round = 1; round <= rounds; round += 1) {
     const started = performance.now();
     remove(files.repository, files.live);
@@ -89,7 +90,7 @@ async function measureSize(folder, megabytes, found) {
     await measureWriters(bench, 'delete');
     say(`Round ${round} of ${rounds}: ${Math.round((performance.now() - started) / 1000)} s`);
   }
-  return { megabytes, rounds, samples: bench.samples };
+  return { megabytes, rounds, load: [load, os.loadavg()[0]], samples: bench.samples };
 }
 
 async function main() {
@@ -107,7 +108,8 @@ async function main() {
     sizes.push(size);
     printTable(`${megabytes} MB, ${size.rounds} rounds`, size.samples);
     remarks(size.samples).forEach(say);
-    writeFileSync(OUT, markdown(machine, NOTES, sizes));
+    const earlier = existsSync(OUT) ? readFileSync(OUT, 'utf8') : '';
+    writeFileSync(OUT, markdown(machine, NOTES, sizes, earlier));
   }
   say(`\nWritten: ${path.relative(process.cwd(), OUT)}`);
 }
