@@ -112,9 +112,11 @@ pub(crate) fn key(id: Uuid, generation: u32) -> String {
 }
 
 /// The reverse of [`key`]; `None` for an object that is no manifest.
-pub(crate) fn parse_key(key: &str) -> Option<(Uuid, u32)> {
-    let (id, generation) = key.strip_prefix("snapshots/")?.split_once('.')?;
-    Some((Uuid::try_parse(id).ok()?, generation.parse().ok()?))
+pub(crate) fn parse_key(text: &str) -> Option<(Uuid, u32)> {
+    let (id, generation) = text.strip_prefix("snapshots/")?.split_once('.')?;
+    let (id, generation) = (Uuid::try_parse(id).ok()?, generation.parse().ok()?);
+    // A stray file must not count as a damaged manifest, which would stop every clean-up.
+    (key(id, generation) == text).then_some((id, generation))
 }
 
 /// Writes a manifest. `packs` are those that `table` counts from 1; unused ones are left out.
