@@ -20,6 +20,7 @@ mod error;
 mod failpoint;
 #[cfg(test)]
 mod layers;
+mod priority;
 mod record;
 mod repository;
 mod storage;

@@ -14,6 +14,7 @@ use crate::config::Check;
 use crate::database::connect::open_for_reading;
 use crate::error::{Code, Error, Result, fail};
 use crate::failpoint;
+use crate::priority;
 use crate::record::Record;
 use crate::repository::manifest::{self, Description, Head, Kind};
 use crate::repository::packed_pages::PackedPages;
@@ -102,6 +103,10 @@ fn nearest<'a>(context: &Context, database: &Path, lineage: Uuid, heads: &'a [He
 
 /// Verifies what was captured and gives it a manifest.
 pub(crate) fn publish(context: &Context, database: &Path, lineage: Uuid, captured: Captured, new: New) -> Result<Head> {
+    if new.kind == Kind::Snapshot {
+        // No lock is held from here on; a restore goes on to take one.
+        priority::lower();
+    }
     let repository = &context.repository;
     let Captured {
         recording,

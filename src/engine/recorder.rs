@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use crate::database::header::lock_byte_page;
 use crate::database::source::{Batch, Sink};
 use crate::error::{Code, Error, Result};
+use crate::priority;
 use crate::repository::Repository;
 use crate::repository::hash::{ImageHasher, page_hash};
 use crate::repository::pack::PackEntry;
@@ -234,6 +235,7 @@ impl Recorder {
 }
 
 fn hash_image(batches: Receiver<Arc<Batch>>) -> String {
+    priority::lower();
     let mut image = ImageHasher::default();
     for batch in batches {
         image.update(&batch.data);

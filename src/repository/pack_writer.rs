@@ -13,6 +13,7 @@ use super::hash::{PageHash, StructureHash};
 use super::pack::{self, FRAME_ENTRY_LEN, HEADER_LEN, Header, MAX_BYTES, MAX_PAGES, PackEntry, TRAILER_LEN, Trailer};
 use crate::error::{Code, Error, Result};
 use crate::failpoint;
+use crate::priority;
 use crate::storage::{Staged, Store, io_error};
 
 /// zstd 1: 0.41 GB/s a core at a ratio of 1.86 on the application's data (docs/design.md).
@@ -244,6 +245,7 @@ impl Drop for Compressors {
 
 fn spawn_compressor(queue: Arc<Mutex<Receiver<FrameJob>>>) -> JoinHandle<()> {
     std::thread::spawn(move || {
+        priority::lower();
         let Ok(mut compressor) = zstd::bulk::Compressor::new(LEVEL) else {
             return;
         };

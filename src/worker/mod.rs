@@ -6,7 +6,6 @@
 
 mod channel;
 mod jobs;
-mod priority;
 
 pub(crate) use channel::{Channel, Job};
 
@@ -15,7 +14,6 @@ pub(crate) const PROTOCOL: u32 = 1;
 
 /// Reads the job, runs it and reports. Returns the exit code of the process.
 pub(crate) fn run() -> i32 {
-    priority::lower();
     let (channel, job) = match Channel::open() {
         Ok(opened) => opened,
         Err(error) => {
