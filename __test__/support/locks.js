@@ -4,21 +4,26 @@ const assert = require('node:assert/strict');
 const { spawnSync } = require('node:child_process');
 const fs = require('node:fs');
 const path = require('node:path');
+const { readIfThere } = require('./processes.js');
 
 const TRY_WRITE = path.join(__dirname, 'children', 'try-write.js');
 
-/** The record locks that this process holds on a file, as the kernel lists them. */
+/**
+ * The record locks that this process holds on a file, as the kernel lists them. Taken from the
+ * process's own descriptors: /proc/locks is read in pieces, and while other processes come and
+ * go a line may appear twice or not at all.
+ */
 function ownLocks(file) {
   if (!fs.existsSync(file)) return [];
   const { ino } = fs.statSync(file);
-  return fs
-    .readFileSync('/proc/locks', 'utf8')
-    .split('\n')
-    .map((line) => line.trim().split(/\s+/).slice(1))
-    .filter((fields) => fields[0] === 'POSIX' && Number(fields[3]) === process.pid)
-    .filter((fields) => fields[4]?.endsWith(`:${ino}`))
-    .map((fields) => fields.join(' '))
-    .sort();
+  const locks = new Set();
+  for (const descriptor of fs.readdirSync('/proc/self/fdinfo')) {
+    for (const [, lock] of readIfThere(`/proc/self/fdinfo/${descriptor}`).matchAll(/^lock:\s+\d+: (.*)$/gm)) {
+      const fields = lock.split(/\s+/);
+      if (fields[0] === 'POSIX' && fields[4].endsWith(`:${ino}`)) locks.add(fields.join(' '));
+    }
+  }
+  return [...locks].sort();
 }
 
 /** The locks of this process on a database and its shared memory. */
