@@ -4,28 +4,26 @@ const assert = require('node:assert/strict');
 const { spawnSync } = require('node:child_process');
 const fs = require('node:fs');
 const path = require('node:path');
+const { readIfThere } = require('./processes.js');
 
 const TRY_WRITE = path.join(__dirname, 'children', 'try-write.js');
 
-const READS = 3;
-
 /**
- * The record locks that a process holds on a file, as the kernel lists them. While others take and
- * release locks one reading of the list may show an entry twice or pass over it, so it is read
- * several times; a lock that is gone is in none of them.
+ * The record locks that a process holds on a file, as the kernel lists them. Taken from the
+ * process's descriptors: /proc/locks is read in pieces, and while other processes come and
+ * go a line may appear twice or not at all.
  */
 function locksOf(pid, file) {
   if (!fs.existsSync(file)) return [];
   const { ino } = fs.statSync(file);
-  const held = new Set();
-  for (let read = 0; read < READS; read += 1) {
-    for (const line of fs.readFileSync('/proc/locks', 'utf8').split('\n')) {
-      const fields = line.trim().split(/\s+/).slice(1);
-      const isOurs = fields[0] === 'POSIX' && Number(fields[3]) === pid && fields[4]?.endsWith(`:${ino}`);
-      if (isOurs) held.add(fields.join(' '));
+  const locks = new Set();
+  for (const descriptor of fs.readdirSync(`/proc/${pid}/fdinfo`)) {
+    for (const [, lock] of readIfThere(`/proc/${pid}/fdinfo/${descriptor}`).matchAll(/^lock:\s+\d+: (.*)$/gm)) {
+      const fields = lock.split(/\s+/);
+      if (fields[0] === 'POSIX' && fields[4].endsWith(`:${ino}`)) locks.add(fields.join(' '));
     }
   }
-  return [...held].sort();
+  return [...locks].sort();
 }
 
 /** The locks of a process, this one by default, on a database and its shared memory. */
