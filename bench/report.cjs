@@ -17,6 +17,13 @@ const formats = {
   share: (value) => `${digits(value * 100)} %`,
 };
 
+/** A snapshot that was given up meets no target, whatever was measured meanwhile. */
+function verdict(samples, row, seen) {
+  if (row.rejected && samples.all(row.rejected).length > 0) return 'no (rejected)';
+  if (row.peer && seen.peer === undefined) return '?';
+  return row.target.check(seen) ? 'yes' : 'no';
+}
+
 /** The cells of a row; `null` when it was not measured at all. */
 function cells(samples, row) {
   const ours = samples.median(row.ours);
@@ -25,8 +32,7 @@ function cells(samples, row) {
   const known = peer !== undefined;
   const ratios = row.unit === 'share' || !known ? [] : samples.ratios(row.ours, row.peer);
   const ratio = median(ratios);
-  const met =
-    row.target && (row.peer && !known ? '?' : row.target.check({ ours, peer, ratio }) ? 'yes' : 'no');
+  const met = row.target && verdict(samples, row, { ours, peer, ratio });
   return [
     row.work,
     formats[row.unit](ours),
@@ -71,6 +77,16 @@ function remarks(samples) {
       `Snapshot beside a writer, ${label}: ${formats.ms(took)} (busy_timeout 5000), ${impatient} (busy_timeout 0); ` +
         `median ${digits(samples.median(`${patient}.ours.commits`))} commits meanwhile.`,
     );
+    for (const [name, timeout] of [
+      ['patient', 5000],
+      ['impatient', 0],
+    ]) {
+      const codes = samples.all(`writer.${mode}.${name}.ours.rejected`);
+      if (codes.length === 0) continue;
+      lines.push(
+        `Snapshot beside a writer with busy_timeout ${timeout}, ${label}: rejected with ${[...new Set(codes)].join(', ')} in ${codes.length} of ${samples.all(`${patient}.ours.longest`).length} rounds.`,
+      );
+    }
     const peerTook = samples.median(`${patient}.backup.duration`);
     if (peerTook === undefined) continue;
     const rounds = samples.all(`${patient}.backup.duration`).length;

@@ -22,6 +22,7 @@ function writerRows(mode, label) {
     work: `longest commit delay, ${label}`,
     unit: 'ms',
     ours: `${ours(patient)}.longest`,
+    rejected: `${ours(patient)}.rejected`,
     peer: `${patient}.${peer}.longest`,
     peerName,
     target,
@@ -34,6 +35,7 @@ function writerRows(mode, label) {
       work: `writes that fail with busy_timeout 0, ${label}`,
       unit: 'share',
       ours: `${ours(impatient)}.failed`,
+      rejected: `${ours(impatient)}.rejected`,
       peer: `${impatient}.idle.failed`,
       peerName: 'idle',
       target: wal

@@ -31,7 +31,7 @@ const NOTES = [
   'The worker runs at CPU priority 10 (`nice`), and so do the peers here: on a machine that others use too, both wait alike. better-sqlite3 and the writers run at 0.',
   'Databases are in rollback mode `delete` where nothing else is said. "Unchanged": only the row of the snapshot before is new.',
   'The repository and the peers write to the same disk. Bytes are what the whole repository grew by, page-hash cache and manifests included.',
-  'The writer is another process that commits a row, with `synchronous=FULL` in rollback mode and better-sqlite3’s default in WAL mode, and waits 5 ms. Its snapshots are first full ones; idle is the same writer alone, for as long as our snapshot took.',
+  'The writer is another process that commits a row, with `synchronous=FULL` in rollback mode and better-sqlite3’s default in WAL mode, and waits 5 ms. Its snapshots are first full ones; idle is the same writer alone, for as long as our snapshot took, at most 10 s.',
   'Event-loop delays are without the interval of the clock (1 ms). The peak of the worker is its VmHWM, Node.js included.',
 ];
 
