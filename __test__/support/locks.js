@@ -18,7 +18,9 @@ function locksOf(pid, file) {
   const { ino } = fs.statSync(file);
   const locks = new Set();
   for (const descriptor of fs.readdirSync(`/proc/${pid}/fdinfo`)) {
-    for (const [, lock] of readIfThere(`/proc/${pid}/fdinfo/${descriptor}`).matchAll(/^lock:\s+\d+: (.*)$/gm)) {
+    for (const [, lock] of readIfThere(`/proc/${pid}/fdinfo/${descriptor}`).matchAll(
+      /^lock:\s+\d+: (.*)$/gm,
+    )) {
       const fields = lock.split(/\s+/);
       if (fields[0] === 'POSIX' && fields[4].endsWith(`:${ino}`)) locks.add(fields.join(' '));
     }
