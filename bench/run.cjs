@@ -100,7 +100,12 @@ async function main() {
   }
   const folder = mkdtempSync(path.join(process.env.BENCH_DIR ?? os.tmpdir(), 'snapshot-writer-bench-'));
   process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
-  for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(1));
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
+    process.once(signal, () => {
+      console.error(`Stopped by ${signal}; sizes that were not finished are not in the report`);
+      process.exit(1);
+    });
+  }
   const machine = facts(folder, found);
   const sizes = [];
   for (const megabytes of SIZES) {

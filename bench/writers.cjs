@@ -25,7 +25,11 @@ const now = () => performance.timeOrigin + performance.now();
 /** Starts a writer; `during` runs work and returns its window, `stop` returns the commits. */
 async function startWriter(file, busyTimeout) {
   const child = fork(WRITER, [file, String(busyTimeout)]);
-  await once(child, 'message');
+  const died = once(child, 'exit').then(([code]) => {
+    throw new Error(`the writer ended with ${code} before it was told to`);
+  });
+  died.catch(() => {});
+  await Promise.race([once(child, 'message'), died]);
   return {
     async during(work) {
       settle();
@@ -35,9 +39,10 @@ async function startWriter(file, busyTimeout) {
       return { from, to: now(), ended };
     },
     async stop() {
-      child.send('stop');
-      const [commits] = await once(child, 'message');
-      await once(child, 'exit');
+      // A writer that died already has closed its channel.
+      if (child.connected) child.send('stop');
+      const [commits] = await Promise.race([once(child, 'message'), died]);
+      await died.catch(() => {});
       return commits;
     },
   };
