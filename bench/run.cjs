@@ -28,7 +28,7 @@ const NOTES = [
   'Every value is a median over the rounds; a ratio is the median of the ratios within a round, its range in brackets. Ours and the peers take turns within each round.',
   'Warm: every file is read once before each step. Earlier writes are synced before each step, outside the clock.',
   '"Ours" includes the start of the worker process, verification, `fsync` of everything published, and the row in the `Snapshot` table. `sqlite3 .backup` syncs its copy; `zstd`, `cp` and `sha256sum` do not.',
-  'The worker runs at CPU priority 10 (`nice`), and so do the peers here: on a machine that others use too, both wait alike. better-sqlite3 and the writers run at 0.',
+  'The working threads of the worker run at CPU priority 10 (`nice`), the one that reads under a lock at 0; the peers here run at 10, so that on a machine that others use too both wait alike. better-sqlite3 and the writers run at 0.',
   'Databases are in rollback mode `delete` where nothing else is said. "Unchanged": only the row of the snapshot before is new.',
   'The repository and the peers write to the same disk. Bytes are what the whole repository grew by, page-hash cache and manifests included.',
   'The writer is another process that commits a row, with `synchronous=FULL` in rollback mode and better-sqlite3’s default in WAL mode, and waits 5 ms. Its snapshots are first full ones; idle is the same writer alone, for as long as our snapshot took, at most 10 s.',
