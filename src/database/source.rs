@@ -64,13 +64,15 @@ pub(crate) struct PageSource {
     conn: Connection,
     path: PathBuf,
     page_size: u32,
-    deadline: Instant,
+    /// How long each transaction waits for SQLite's locks. Not the whole copy: beside a writer that
+    /// takes longer than any wait, and every collision after that would end it.
+    patience: Duration,
     last_activity: Option<Instant>,
 }
 
 impl PageSource {
-    /// Opens the database; waits for SQLite's locks until `deadline`.
-    pub(crate) fn open(path: &Path, deadline: Instant) -> Result<Self> {
+    /// Opens the database; each transaction waits for SQLite's locks as long as `patience`.
+    pub(crate) fn open(path: &Path, patience: Duration) -> Result<Self> {
         let conn = open_for_reading(path)?;
         // Pages are pages: a schema that cannot be parsed must not keep us from storing them.
         conn.execute_batch("PRAGMA writable_schema=ON")
@@ -79,7 +81,7 @@ impl PageSource {
             conn,
             path: path.to_path_buf(),
             page_size: 0,
-            deadline,
+            patience,
             last_activity: None,
         };
         source.begin()?;
@@ -107,7 +109,7 @@ impl PageSource {
     /// Starts a read transaction and reads the mark inside it.
     pub(crate) fn begin(&mut self) -> Result<Mark> {
         let (conn, mut busy) = (&self.conn, false);
-        let mark = wait_while_busy(&self.path, self.deadline, || {
+        let mark = wait_while_busy(&self.path, Instant::now() + self.patience, || {
             let attempt = conn.execute_batch("BEGIN").and_then(|()| read_mark(conn));
             if attempt.is_err() {
                 busy = true;

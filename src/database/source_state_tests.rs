@@ -145,10 +145,29 @@ fn a_locked_database_is_waited_for_until_the_deadline_only() {
     let path = place.database("app.db", &filling(10));
     let writer = handle(&path);
     writer.execute_batch("BEGIN EXCLUSIVE").unwrap();
-    let outcome = PageSource::open(&path, in_ms(30));
+    let outcome = PageSource::open(&path, Duration::from_millis(30));
     assert_eq!(outcome.map(drop).unwrap_err().code, Code::DatabaseBusy);
     writer.execute_batch("COMMIT").unwrap();
     open(&path);
+}
+
+/// A copy beside a writer takes longer than `lockTimeoutMs`; a lock met after that is waited for all the same.
+#[test]
+fn a_lock_that_is_met_late_is_waited_for_as_long_as_an_early_one() {
+    let place = Place::new();
+    let path = place.database("app.db", &filling(10));
+    let patience = Duration::from_millis(300);
+    let mut source = PageSource::open(&path, patience).unwrap();
+    std::thread::sleep(patience + Duration::from_millis(50));
+    let writer = handle(&path);
+    writer.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    let released = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(50));
+        writer.execute_batch("COMMIT").unwrap();
+    });
+    source.begin().unwrap();
+    source.end().unwrap();
+    released.join().unwrap();
 }
 
 #[test]

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+use std::time::Duration;
+
 use super::*;
 use crate::database::testing::*;
 use crate::error::Code;
@@ -10,7 +12,7 @@ use crate::error::Code;
 pub(super) const ROWS: u32 = 10_000;
 
 pub(super) fn open(path: &Path) -> PageSource {
-    PageSource::open(path, in_ms(5000)).unwrap()
+    PageSource::open(path, Duration::from_secs(5)).unwrap()
 }
 
 fn page(batch: &Batch, page_size: u32) -> u32 {

@@ -1,7 +1,7 @@
 //! Noticing that somebody else commits.
 
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
@@ -12,25 +12,25 @@ use crate::error::Result;
 pub(crate) struct CommitWatch {
     conn: Connection,
     path: PathBuf,
-    deadline: Instant,
+    patience: Duration,
     version: i64,
 }
 
 impl CommitWatch {
-    pub(crate) fn start(path: &Path, deadline: Instant) -> Result<Self> {
+    pub(crate) fn start(path: &Path, patience: Duration) -> Result<Self> {
         let conn = open_for_reading(path)?;
-        let version = wait_while_busy(path, deadline, || data_version(&conn))?;
+        let version = wait_while_busy(path, Instant::now() + patience, || data_version(&conn))?;
         Ok(Self {
             conn,
             path: path.to_path_buf(),
-            deadline,
+            patience,
             version,
         })
     }
 
     /// Whether anybody committed since the start.
     pub(crate) fn somebody_committed(&self) -> Result<bool> {
-        let now = wait_while_busy(&self.path, self.deadline, || data_version(&self.conn))?;
+        let now = wait_while_busy(&self.path, Instant::now() + self.patience, || data_version(&self.conn))?;
         Ok(now != self.version)
     }
 }

@@ -51,7 +51,7 @@ pub(crate) fn identity(path: &Path) -> Option<(u64, u64)> {
 
 /// Captures `database`; pages that the newest snapshot in `heads` has are not stored again.
 pub(crate) fn capture(context: &Context, database: &Path, newest: Option<&Head>) -> Result<Captured> {
-    let mut source = PageSource::open(database, context.deadline())?;
+    let mut source = PageSource::open(database, context.config.lock_timeout())?;
     let Some(identity) = identity(database) else {
         fail!(DatabaseMoved, "{} disappeared while it was opened", database.display());
     };

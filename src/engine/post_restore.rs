@@ -25,7 +25,7 @@ pub(crate) fn run(context: &Context, database: &Path, lock: Writing, restored: &
     let Some(command) = &context.config.post_restore else {
         return Ok(());
     };
-    let watch = CommitWatch::start(database, context.deadline())?;
+    let watch = CommitWatch::start(database, context.config.lock_timeout())?;
     drop(lock);
     let Err(failure) = run_command(context, command) else {
         return Ok(());

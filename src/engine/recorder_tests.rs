@@ -218,7 +218,7 @@ fn beyond_a_gigabyte_the_lock_byte_page_is_a_hole_and_comes_back_as_zeros() {
     std::os::unix::fs::FileExt::write_all_at(&file, &(hole + 2).to_be_bytes(), 28).unwrap();
     drop(file);
 
-    let mut source = PageSource::open(&path, Instant::now() + Duration::from_secs(5)).unwrap();
+    let mut source = PageSource::open(&path, Duration::from_secs(5)).unwrap();
     let mut recorder = Recorder::new(&place.repository, 65_536, None).unwrap();
     let (sliced, _) = recorder
         .pass(Changed::Store, false, |sink| source.read_in_slices(sink))

@@ -36,7 +36,7 @@ pub(crate) fn reset(context: &Context) -> Result<Value> {
 
 /// A safety snapshot that nobody has committed after, as far as a short time allows.
 fn safety_snapshot(context: &Context, database: &Path) -> Result<Head> {
-    let watch = CommitWatch::start(database, context.deadline())?;
+    let watch = CommitWatch::start(database, context.config.lock_timeout())?;
     for _ in 0..ATTEMPTS {
         match safety::store(context, database)? {
             Before::Stored(head) if !watch.somebody_committed()? => return Ok(*head),

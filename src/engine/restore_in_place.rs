@@ -28,7 +28,7 @@ pub(crate) enum InPlace {
 
 /// Restores in place, or says that it is impossible.
 pub(crate) fn restore(context: &Context, database: &Path, target: &mut Target, entry: &mut Restore) -> Result<InPlace> {
-    let mut watch = CommitWatch::start(database, context.deadline()).ok();
+    let mut watch = CommitWatch::start(database, context.config.lock_timeout()).ok();
     let mut before = match safety::store(context, database)? {
         Before::Stored(head) => Some(*head),
         Before::TooBusy => None,
