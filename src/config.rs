@@ -42,6 +42,21 @@ pub(crate) enum CommandLine {
     Program(Vec<String>),
 }
 
+/// Where the bucket is. Credentials are the SDK's business: they come from its own chain.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct S3Config {
+    pub(crate) bucket: String,
+    /// What every key begins with: empty, or with a `/` at its end.
+    pub(crate) prefix: String,
+    /// `None`: what the SDK finds.
+    pub(crate) region: Option<String>,
+    /// `None`: the SDK's variables, else AWS.
+    pub(crate) endpoint: Option<String>,
+    /// `None`: for endpoints that are IP addresses or localhost.
+    pub(crate) force_path_style: Option<bool>,
+}
+
 /// Configuration of one job. The façade has applied every default.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -59,6 +74,12 @@ pub(crate) struct Config {
     /// Tables whose rows decide whether a database is empty.
     pub(crate) core_tables: Vec<String>,
     pub(crate) post_restore: Option<PostRestoreCommand>,
+    /// `None`: stored locally only.
+    #[serde(default)]
+    pub(crate) s3: Option<S3Config>,
+    /// How long a deleted snapshot's packs stay in the bucket, from the moment they were marked.
+    #[serde(default)]
+    pub(crate) delete_grace_ms: u64,
 }
 
 impl Config {
@@ -67,6 +88,9 @@ impl Config {
     }
     pub(crate) fn commit_timeout(&self) -> Duration {
         Duration::from_millis(self.commit_timeout_ms)
+    }
+    pub(crate) fn delete_grace(&self) -> Duration {
+        Duration::from_millis(self.delete_grace_ms)
     }
     pub(crate) fn max_writer_stall(&self) -> Duration {
         Duration::from_millis(self.max_writer_stall_ms)

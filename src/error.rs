@@ -75,6 +75,26 @@ codes! {
     RepositoryNewer => "REPOSITORY_NEWER",
     /// Reading or writing the repository failed in another way.
     RepositoryIo => "REPOSITORY_IO",
+    /// The snapshot is stored locally but not in the bucket; it stays `PENDING` until an upload succeeds.
+    UploadFailed => "UPLOAD_FAILED",
+    /// No credentials, or the server does not accept them.
+    S3Credentials => "S3_CREDENTIALS",
+    /// The credentials are good but may not do this.
+    S3AccessDenied => "S3_ACCESS_DENIED",
+    /// The bucket does not exist.
+    S3BucketNotFound => "S3_BUCKET_NOT_FOUND",
+    /// The bucket is in another region.
+    S3RegionWrong => "S3_REGION_WRONG",
+    /// Nobody answers at the endpoint, or not in time, or not in HTTP or TLS.
+    S3Unreachable => "S3_UNREACHABLE",
+    /// This machine's clock differs too much from the server's.
+    S3ClockSkew => "S3_CLOCK_SKEW",
+    /// The provider lacks conditional writes, without which hosts cannot delete safely.
+    S3Unsupported => "S3_UNSUPPORTED",
+    /// S3 is needed and not configured.
+    S3Disabled => "S3_DISABLED",
+    /// The server answered with another error.
+    S3Failed => "S3_FAILED",
     /// There is no restore to undo.
     UndoUnavailable => "UNDO_UNAVAILABLE",
     /// Somebody committed after the restore, so undoing it would lose their writes.

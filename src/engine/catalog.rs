@@ -34,7 +34,7 @@ pub(crate) fn record_with(context: &Context, head: &Head, restores: &[Restore]) 
     Record {
         id: head.id.to_string(),
         name: head.name.clone(),
-        s3_key: context.repository.store().locate(&head.key()),
+        s3_key: context.repository.local().locate(&head.key()),
         checksum: head.checksum.clone(),
         size: head.size(),
         status: if head.kind == Kind::Forensic {
@@ -163,7 +163,7 @@ fn open(context: &Context, database: &Path) -> Result<Rows> {
 
 /// Snapshots of this lineage whose rows have yet to be written.
 fn noted(context: &Context, lineage: Uuid) -> Result<Vec<Head>> {
-    let notes = context.repository.store().list(NOTES)?;
+    let notes = context.repository.local().list(NOTES)?;
     let is_noted = |head: &Head| {
         notes
             .iter()
@@ -177,7 +177,7 @@ fn noted(context: &Context, lineage: Uuid) -> Result<Vec<Head>> {
 }
 
 fn forget_note(context: &Context, id: Uuid) -> Result<()> {
-    context.repository.store().remove(&format!("{NOTES}{id}"))
+    context.repository.local().remove(&format!("{NOTES}{id}"))
 }
 
 fn warn_row(error: &Error) {

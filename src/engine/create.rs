@@ -118,7 +118,7 @@ pub(crate) fn publish(context: &Context, database: &Path, lineage: Uuid, capture
     let new_packs = &recording.packs[recording.packs.len() - recording.new_packs..];
     let stored_bytes = new_packs.iter().map(|pack| pack.size).sum();
 
-    let packs = PackedPages::open(&**repository.store(), &recording.packs, *page_size)?;
+    let packs = PackedPages::open(&**repository.local(), &recording.packs, *page_size)?;
     packs.read_back_last(recording.new_packs)?;
     let known = base.as_ref().filter(|base| is_same_image(base, &captured, new.check));
     captured.check_not_moved(database)?;
@@ -179,7 +179,7 @@ pub(crate) fn publish(context: &Context, database: &Path, lineage: Uuid, capture
     }
     failpoint::reached("create.before-manifest")?;
     let head = manifest::write(
-        &**repository.store(),
+        &**repository.local(),
         &repository.scratch()?,
         description,
         &table,

@@ -27,7 +27,7 @@ pub(crate) fn find(context: &Context, name: &str) -> Result<Found> {
         return Ok(Found::Plain(Box::new(plain)));
     }
     if let Some(key) = damaged_manifest(context, name) {
-        manifest::read_head(&**context.repository.store(), &key)?;
+        manifest::read_head(&**context.repository.local(), &key)?;
     }
     fail!(SnapshotNotFound, "Snapshot not found: {name}")
 }
@@ -36,7 +36,7 @@ pub(crate) fn find(context: &Context, name: &str) -> Result<Found> {
 /// damaged no longer knows its name; the row does.
 pub(crate) fn damaged_manifest(context: &Context, name: &str) -> Option<String> {
     let row = catalog::rows(context).into_iter().find(|row| row.name == name)?;
-    let store = context.repository.store();
+    let store = context.repository.local();
     let objects = store.list("snapshots/").ok()?;
     objects
         .into_iter()

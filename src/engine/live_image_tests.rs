@@ -9,7 +9,7 @@ const SIZE: u32 = 512;
 /// An image of `stored` beside a live file that holds `live`.
 fn image(place: &Place, stored: &[Vec<u8>], live: Option<&[Vec<u8>]>) -> LiveImage {
     let (table, packs) = place.store(SIZE, stored);
-    let packed = PackedPages::open(&**place.repository.store(), &packs, SIZE).unwrap();
+    let packed = PackedPages::open(&**place.repository.local(), &packs, SIZE).unwrap();
     let path = place.beside("live.db");
     match live {
         Some(live) => std::fs::write(&path, live.concat()).unwrap(),
@@ -46,7 +46,7 @@ fn pages_that_the_live_file_has_no_more_come_from_the_packs() {
     let path = place.beside("live.db");
     std::fs::write(&path, live.concat()).unwrap();
     let (table, packs) = place.store(SIZE, &stored);
-    let packed = PackedPages::open(&**place.repository.store(), &packs, SIZE).unwrap();
+    let packed = PackedPages::open(&**place.repository.local(), &packs, SIZE).unwrap();
     let mut image = LiveImage::new(Some(&path), table, packed, SIZE);
     for (number, data) in (1..).zip(&stored) {
         assert!(read(&mut image, number).unwrap() == *data, "page {number}");

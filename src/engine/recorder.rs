@@ -77,7 +77,7 @@ impl Recorder {
             page_size,
             base,
             table,
-            writer: PackWriter::new(Arc::clone(repository.store()), page_size),
+            writer: PackWriter::new(Arc::clone(repository.local()), page_size),
             spool: None,
         })
     }

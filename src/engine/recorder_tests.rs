@@ -40,7 +40,7 @@ fn sha256(pages: &[Vec<u8>]) -> String {
 
 /// The table and the packs hold exactly `pages`.
 fn assert_holds(place: &Place, recording: &Recording, pages: &[Vec<u8>]) {
-    let mut packed = PackedPages::open(&**place.repository.store(), &recording.packs, SIZE).unwrap();
+    let mut packed = PackedPages::open(&**place.repository.local(), &recording.packs, SIZE).unwrap();
     packed.read_back_last(recording.new_packs).unwrap();
     assert_eq!(recording.table.pages() as usize, pages.len());
     for (number, (entry, data)) in (1_u32..).zip(recording.table.iter().zip(pages)) {
@@ -234,7 +234,7 @@ fn beyond_a_gigabyte_the_lock_byte_page_is_a_hole_and_comes_back_as_zeros() {
     let snapshot = Snapshot::open(&place.repository, &head).unwrap();
     let table = snapshot.page_table(&place.scratch()).unwrap();
     assert_eq!(table.list_hash().unwrap(), recording.table.list_hash().unwrap());
-    let packs = PackedPages::open(&**place.repository.store(), &recording.packs, 65_536).unwrap();
+    let packs = PackedPages::open(&**place.repository.local(), &recording.packs, 65_536).unwrap();
     let mut image = LiveImage::new(None, recording.table, packs, 65_536);
     let mut out = vec![1; 65_536];
     image.page(hole, &mut out).unwrap();

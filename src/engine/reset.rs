@@ -29,7 +29,7 @@ pub(crate) fn reset(context: &Context) -> Result<Value> {
     context.host.check_alive()?;
     reset_database(&database, context.deadline())?;
     Ok(json!({
-        "backupPath": context.repository.store().locate(&head.key()),
+        "backupPath": context.repository.local().locate(&head.key()),
         "message": format!("the database was emptied; restore {} to get it back", head.name),
     }))
 }

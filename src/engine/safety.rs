@@ -146,7 +146,7 @@ pub(crate) fn complete(
         stored_bytes: new_packs.iter().map(|pack| pack.size).sum(),
     };
     let head = manifest::write(
-        &**context.repository.store(),
+        &**context.repository.local(),
         &context.repository.scratch()?,
         description,
         &recording.table,

@@ -34,17 +34,17 @@ struct Description {
 /// A local repository. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Repository {
-    local: LocalStore,
-    store: Arc<dyn Store>,
+    folder: LocalStore,
+    local: Arc<dyn Store>,
 }
 
 impl Repository {
     /// Touches nothing but `repository.json`, which is refused when it is of a newer format.
     pub(crate) fn open(root: &Path) -> Result<Self> {
-        let local = LocalStore::new(root);
+        let folder = LocalStore::new(root);
         let repository = Self {
-            store: Arc::new(local.clone()),
-            local,
+            local: Arc::new(folder.clone()),
+            folder,
         };
         if let Some(value) = repository.read_json::<serde_json::Value>(DESCRIPTION)? {
             let format = value.get("format").and_then(serde_json::Value::as_u64).unwrap_or(0);
@@ -74,21 +74,22 @@ impl Repository {
     }
 
     pub(crate) fn root(&self) -> &Path {
-        self.local.root()
+        self.folder.root()
     }
 
     pub(crate) fn path(&self, key: &str) -> PathBuf {
-        self.local.path(key)
+        self.folder.path(key)
     }
 
-    pub(crate) fn store(&self) -> &Arc<dyn Store> {
-        &self.store
+    /// The local tier: what is new is stored here first, and notes live here.
+    pub(crate) fn local(&self) -> &Arc<dyn Store> {
+        &self.local
     }
 
     /// Where scratch files go. A repository that may only be read has none; reading it uses the
     /// system's folder (whoever wants to store fails later, with the right error).
     pub(crate) fn scratch(&self) -> Result<PathBuf> {
-        match self.local.scratch() {
+        match self.folder.scratch() {
             Err(error) if error.code == Code::RepositoryUnwritable => Ok(std::env::temp_dir()),
             other => other,
         }
@@ -109,7 +110,7 @@ impl Repository {
         let left_over = std::fs::read_dir(&scratch).is_ok_and(|mut entries| entries.next().is_some());
         if left_over {
             tracing::info!("cleaning up after an operation that was cut off");
-            self.local.sweep_scratch()?;
+            self.folder.sweep_scratch()?;
             self.remove_unneeded_packs()?;
         }
         Ok(())
@@ -119,7 +120,7 @@ impl Repository {
     pub(crate) fn heads(&self) -> Result<Vec<Head>> {
         let mut heads = Vec::new();
         for (id, generation) in self.manifest_keys()? {
-            match manifest::read_head(&*self.store, &manifest::key(id, generation)) {
+            match manifest::read_head(&*self.local, &manifest::key(id, generation)) {
                 Ok(head) => heads.push(head),
                 Err(error) if error.code == Code::SnapshotDamaged => {
                     tracing::warn!(snapshot = %id, reason = %error, "a snapshot is damaged and left out of the list");
@@ -132,13 +133,13 @@ impl Repository {
     }
 
     pub(crate) fn open_manifest(&self, head: &Head) -> Result<Manifest> {
-        Manifest::open(&*self.store, &head.key())
+        Manifest::open(&*self.local, &head.key())
     }
 
     /// Newest generation of every manifest, damaged ones included.
     fn manifest_keys(&self) -> Result<BTreeMap<Uuid, u32>> {
         let mut newest = BTreeMap::new();
-        for object in self.store.list("snapshots/")? {
+        for object in self.local.list("snapshots/")? {
             if let Some((id, generation)) = manifest::parse_key(&object.key) {
                 let known = newest.entry(id).or_insert(generation);
                 *known = generation.max(*known);
@@ -149,8 +150,8 @@ impl Repository {
 
     /// Removes every generation of a manifest.
     pub(crate) fn remove_manifest(&self, id: Uuid) -> Result<()> {
-        for object in self.store.list(&format!("snapshots/{id}."))? {
-            self.store.remove(&object.key)?;
+        for object in self.local.list(&format!("snapshots/{id}."))? {
+            self.local.remove(&object.key)?;
         }
         Ok(())
     }
@@ -160,7 +161,7 @@ impl Repository {
     pub(crate) fn remove_unneeded_packs(&self) -> Result<u64> {
         let mut needed = HashSet::new();
         for (id, generation) in self.manifest_keys()? {
-            match Manifest::open(&*self.store, &manifest::key(id, generation)) {
+            match Manifest::open(&*self.local, &manifest::key(id, generation)) {
                 Ok(manifest) => needed.extend(manifest.packs.iter().map(PackEntry::key)),
                 Err(error) => {
                     tracing::warn!(snapshot = %id, reason = %error, "a manifest cannot be read: no pack is removed, because it may need any of them");
@@ -169,10 +170,10 @@ impl Repository {
             }
         }
         let mut freed = 0;
-        for object in self.store.list("packs/")? {
+        for object in self.local.list("packs/")? {
             if !needed.contains(&object.key) {
                 failpoint::reached("delete.before-packs")?;
-                self.store.remove(&object.key)?;
+                self.local.remove(&object.key)?;
                 freed += object.size;
             }
         }
@@ -182,10 +183,10 @@ impl Repository {
     /// Bytes of all packs and manifests.
     pub(crate) fn stored_bytes(&self) -> Result<u64> {
         let objects = self
-            .store
+            .local
             .list("packs/")?
             .into_iter()
-            .chain(self.store.list("snapshots/")?);
+            .chain(self.local.list("snapshots/")?);
         Ok(objects.map(|object| object.size).sum())
     }
 

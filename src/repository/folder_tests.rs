@@ -16,7 +16,7 @@ fn names(place: &Place) -> Vec<String> {
 }
 
 fn keys(place: &Place, prefix: &str) -> usize {
-    place.repository.store().list(prefix).unwrap().len()
+    place.repository.local().list(prefix).unwrap().len()
 }
 
 #[test]

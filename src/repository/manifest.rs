@@ -168,13 +168,13 @@ pub(crate) fn write(
             json.len()
         );
     }
-    let mut object = store.stage()?;
+    let mut object = store.stage(&head.key())?;
     let io = |error| io_error("write", Path::new("a manifest"), error);
     object.write_all(&prelude(&json)).map_err(io)?;
     object.write_all(&json).map_err(io)?;
     object.write_all(&pack_table).map_err(io)?;
     std::io::copy(&mut body, &mut object).map_err(io)?;
-    object.publish(&head.key())?;
+    object.publish()?;
     Ok(head)
 }
 

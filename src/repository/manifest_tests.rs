@@ -8,13 +8,13 @@ use crate::repository::snapshot::Snapshot;
 use crate::repository::testing::{Place, code, draft, entry, page, pages};
 
 fn open(place: &Place, head: &Head) -> Result<Manifest> {
-    Manifest::open(&**place.repository.store(), &head.key())
+    Manifest::open(&**place.repository.local(), &head.key())
 }
 
 /// Everything that a manifest says.
 fn read_all(place: &Place, key: &str) -> Result<(Head, Vec<PackEntry>, usize)> {
-    read_head(&**place.repository.store(), key)?;
-    let manifest = Manifest::open(&**place.repository.store(), key)?;
+    read_head(&**place.repository.local(), key)?;
+    let manifest = Manifest::open(&**place.repository.local(), key)?;
     let runs = manifest.extents()?.collect::<Result<Vec<_>>>()?.len();
     Ok((manifest.head, manifest.packs, runs))
 }
@@ -66,11 +66,11 @@ fn a_manifest_comes_back_as_it_was_written() {
 fn the_head_is_read_without_the_rest() {
     let place = Place::new();
     let head = place.snapshot(draft("a", 512), &pages(300, 512));
-    let length = place.repository.store().list("snapshots/").unwrap()[0].size as usize;
+    let length = place.repository.local().list("snapshots/").unwrap()[0].size as usize;
     let head_end = PRELUDE_LEN + serde_json::to_vec(&head).unwrap().len();
     assert!(head_end < length);
     place.tamper(&head.key(), |bytes| bytes.truncate(head_end));
-    let alone = read_head(&**place.repository.store(), &head.key()).unwrap();
+    let alone = read_head(&**place.repository.local(), &head.key()).unwrap();
     assert_eq!(as_json(&alone), as_json(&head));
     assert_eq!(code(open(&place, &head).map(drop)), Some(Code::SnapshotDamaged));
 }
@@ -131,7 +131,7 @@ fn a_manifest_in_the_place_of_another_is_damage() {
     )
     .unwrap();
     assert_eq!(
-        code(read_head(&**place.repository.store(), &first.key())),
+        code(read_head(&**place.repository.local(), &first.key())),
         Some(Code::SnapshotDamaged)
     );
     assert_eq!(code(open(&place, &first).map(drop)), Some(Code::SnapshotDamaged));

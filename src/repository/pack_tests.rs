@@ -12,7 +12,7 @@ use crate::repository::testing::{Place, code, entry, page, pages};
 
 /// Writes pages with packs of at most `max_pages`.
 fn write_packs(place: &Place, page_size: u32, pages: &[Vec<u8>], max_pages: u32) -> (Vec<PageEntry>, Vec<PackEntry>) {
-    let mut writer = PackWriter::new(Arc::clone(place.repository.store()), page_size);
+    let mut writer = PackWriter::new(Arc::clone(place.repository.local()), page_size);
     writer.max_pages = max_pages;
     let entries = (1..)
         .zip(pages)
@@ -25,7 +25,7 @@ fn write_packs(place: &Place, page_size: u32, pages: &[Vec<u8>], max_pages: u32)
 }
 
 fn assert_pages_are(place: &Place, packs: &[PackEntry], page_size: u32, entries: &[PageEntry], pages: &[Vec<u8>]) {
-    let mut packed = PackedPages::open(&**place.repository.store(), packs, page_size).unwrap();
+    let mut packed = PackedPages::open(&**place.repository.local(), packs, page_size).unwrap();
     packed.read_back_last(packs.len()).unwrap();
     assert_eq!(entries.len(), pages.len());
     for (number, (entry, data)) in (1_u32..).zip(entries.iter().zip(pages)) {
@@ -37,7 +37,7 @@ fn assert_pages_are(place: &Place, packs: &[PackEntry], page_size: u32, entries:
 
 /// Opens one pack and reads all of it.
 fn read_all(place: &Place, pack: &PackEntry) -> Result<Vec<u8>> {
-    let reader = PackReader::open(&**place.repository.store(), pack)?;
+    let reader = PackReader::open(&**place.repository.local(), pack)?;
     reader.entries(0, pack.pages)?;
     (0..reader.frames()).try_fold(Vec::new(), |mut all, frame| {
         all.extend(reader.frame(frame)?);
@@ -74,19 +74,19 @@ fn without_pages_there_is_no_pack() {
     let place = Place::new();
     let (_, packs) = write_packs(&place, 4096, &[], MAX_PAGES);
     assert_eq!(packs, []);
-    assert_eq!(place.repository.store().list("packs/").unwrap(), []);
+    assert_eq!(place.repository.local().list("packs/").unwrap(), []);
 }
 
 #[test]
 fn a_writer_that_is_dropped_leaves_only_full_packs() {
     let place = Place::new();
-    let mut writer = PackWriter::new(Arc::clone(place.repository.store()), 512);
+    let mut writer = PackWriter::new(Arc::clone(place.repository.local()), 512);
     writer.max_pages = 70;
     for (number, data) in (1..).zip(pages(150, 512)) {
         writer.push(number, &page_hash(&data), &data).unwrap();
     }
     drop(writer);
-    assert_eq!(place.repository.store().list("packs/").unwrap().len(), 2);
+    assert_eq!(place.repository.local().list("packs/").unwrap().len(), 2);
 }
 
 #[test]
@@ -94,7 +94,7 @@ fn the_size_that_the_manifest_gets_is_that_of_the_object() {
     let place = Place::new();
     let (_, packs) = write_packs(&place, 4096, &pages(100, 4096), 70);
     for pack in packs {
-        let listed = place.repository.store().list(&pack.key()).unwrap();
+        let listed = place.repository.local().list(&pack.key()).unwrap();
         assert_eq!(listed[0].size, pack.size);
         let mut encoded = Vec::new();
         pack.encode(&mut encoded);
@@ -169,7 +169,7 @@ fn a_pack_in_the_place_of_another_is_damage() {
     )
     .unwrap();
     assert_eq!(code(read_all(&place, &first[0])), Some(Code::SnapshotDamaged));
-    place.repository.store().remove(&first[0].key()).unwrap();
+    place.repository.local().remove(&first[0].key()).unwrap();
     assert_eq!(code(read_all(&place, &first[0])), Some(Code::SnapshotDamaged));
     assert_eq!(code(read_all(&place, &second[0])), None);
 }
@@ -209,12 +209,12 @@ fn what_a_newer_version_or_encryption_wrote_is_refused_by_name() {
 fn positions_that_a_pack_does_not_have_are_damage() {
     let place = Place::new();
     let (_, packs) = write_packs(&place, 512, &pages(70, 512), MAX_PAGES);
-    let reader = PackReader::open(&**place.repository.store(), &packs[0]).unwrap();
+    let reader = PackReader::open(&**place.repository.local(), &packs[0]).unwrap();
     for (position, count) in [(70, 1), (0, 71), (u32::MAX, 2)] {
         assert_eq!(code(reader.entries(position, count)), Some(Code::SnapshotDamaged));
     }
     assert_eq!(code(reader.frame(2)), Some(Code::SnapshotDamaged));
-    let mut packed = PackedPages::open(&**place.repository.store(), &packs, 512).unwrap();
+    let mut packed = PackedPages::open(&**place.repository.local(), &packs, 512).unwrap();
     for (pack, position) in [(0, 0), (2, 0), (1, 70), (1, 127), (1, 128), (u32::MAX, 0)] {
         let nowhere = entry(&page(1, 512), pack, position);
         assert_eq!(
@@ -224,7 +224,7 @@ fn positions_that_a_pack_does_not_have_are_damage() {
         );
     }
     assert_eq!(
-        code(PackedPages::open(&**place.repository.store(), &packs, 1024).map(drop)),
+        code(PackedPages::open(&**place.repository.local(), &packs, 1024).map(drop)),
         Some(Code::SnapshotDamaged)
     );
 }
@@ -233,7 +233,7 @@ fn positions_that_a_pack_does_not_have_are_damage() {
 fn reading_back_finds_a_broken_frame_of_the_new_packs() {
     let place = Place::new();
     let (_, packs) = write_packs(&place, 512, &pages(300, 512), 100);
-    let store = &**place.repository.store();
+    let store = &**place.repository.local();
     place.tamper(&packs[1].key(), |bytes| bytes[HEADER_LEN + 1000] ^= 0x10);
     let packed = PackedPages::open(store, &packs, 512).unwrap();
     assert_eq!(code(packed.read_back_last(1)), None, "only the last one is new");

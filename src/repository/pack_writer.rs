@@ -121,7 +121,7 @@ impl PackWriter {
             pages_per_frame: self.pages_per_frame,
         }
         .encode();
-        let mut object = self.store.stage()?;
+        let mut object = self.store.stage(&pack::key(id))?;
         write(&mut object, &header)?;
         Ok(OpenPack {
             id,
@@ -201,7 +201,7 @@ impl OpenPack {
             pages: self.pages,
             footer_hash,
         };
-        self.object.publish(&entry.key())?;
+        self.object.publish()?;
         Ok(entry)
     }
 }

@@ -64,7 +64,7 @@ impl Restore {
 /// Every entry, oldest first.
 pub(crate) fn all(repository: &Repository) -> Result<Vec<Restore>> {
     let mut restores: Vec<Restore> = Vec::new();
-    for object in repository.store().list(FOLDER)? {
+    for object in repository.local().list(FOLDER)? {
         if let Some(restore) = repository.read_json(&object.key)? {
             restores.push(restore);
         }
@@ -80,7 +80,7 @@ pub(crate) fn trim(repository: &Repository) -> Result<()> {
         .filter(|restore| restore.outcome != Outcome::Begun)
         .collect();
     for old in finished.iter().take(finished.len().saturating_sub(KEPT)) {
-        repository.store().remove(&old.key())?;
+        repository.local().remove(&old.key())?;
     }
     Ok(())
 }

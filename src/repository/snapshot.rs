@@ -22,7 +22,7 @@ pub(crate) struct Snapshot {
 impl Snapshot {
     pub(crate) fn open(repository: &Repository, head: &Head) -> Result<Self> {
         let manifest = repository.open_manifest(head)?;
-        let pages = PackedPages::open(&**repository.store(), &manifest.packs, head.page_size)?;
+        let pages = PackedPages::open(&**repository.local(), &manifest.packs, head.page_size)?;
         Ok(Self { manifest, pages })
     }
 

@@ -43,7 +43,7 @@ impl Place {
 
     /// Stores pages 1, 2, … in packs and says where they are.
     pub(crate) fn store(&self, page_size: u32, pages: &[Vec<u8>]) -> (PageTable, Vec<PackEntry>) {
-        let mut writer = PackWriter::new(Arc::clone(self.repository.store()), page_size);
+        let mut writer = PackWriter::new(Arc::clone(self.repository.local()), page_size);
         let mut table = PageTableWriter::new(&self.scratch()).unwrap();
         for (number, data) in (1..).zip(pages) {
             let hash = page_hash(data);
@@ -60,7 +60,7 @@ impl Place {
     }
 
     pub(crate) fn publish(&self, draft: Description, table: &PageTable, packs: &[PackEntry]) -> Result<Head> {
-        manifest::write(&**self.repository.store(), &self.scratch(), draft, table, packs)
+        manifest::write(&**self.repository.local(), &self.scratch(), draft, table, packs)
     }
 
     pub(crate) fn table(&self, entries: &[PageEntry]) -> PageTable {

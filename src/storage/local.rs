@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use tempfile::NamedTempFile;
 
@@ -55,12 +56,13 @@ impl LocalStore {
 }
 
 impl Store for LocalStore {
-    fn stage(&self) -> Result<Box<dyn Staged>> {
+    fn stage(&self, key: &str) -> Result<Box<dyn Staged>> {
         let scratch = self.scratch()?;
         let file = NamedTempFile::new_in(&scratch).map_err(|error| io_error("create a file in", &scratch, error))?;
         adopt(file.path(), &self.root)?;
         Ok(Box::new(StagedFile {
             root: self.root.clone(),
+            target: self.path(key),
             file,
         }))
     }
@@ -131,6 +133,7 @@ fn list_folder(root: &Path, folder: &str, objects: &mut Vec<Object>) -> Result<(
             Ok(metadata) => objects.push(Object {
                 key,
                 size: metadata.len(),
+                modified: modified(&metadata),
             }),
             // Removed between the listing and the look.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -140,8 +143,14 @@ fn list_folder(root: &Path, folder: &str, objects: &mut Vec<Object>) -> Result<(
     Ok(())
 }
 
+fn modified(metadata: &fs::Metadata) -> Timestamp {
+    let modified = metadata.modified().ok().and_then(|time| Timestamp::try_from(time).ok());
+    modified.unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
 struct StagedFile {
     root: PathBuf,
+    target: PathBuf,
     file: NamedTempFile,
 }
 
@@ -155,11 +164,9 @@ impl Write for StagedFile {
 }
 
 impl Staged for StagedFile {
-    fn publish(self: Box<Self>, key: &str) -> Result<()> {
-        let target = self.root.join(key);
-        let folder = target.parent().unwrap_or(&self.root).to_path_buf();
-        make_folder(&folder, &self.root)?;
-        publish(self.file, &target)
+    fn publish(self: Box<Self>) -> Result<()> {
+        make_folder(self.target.parent().unwrap_or(&self.root), &self.root)?;
+        publish(self.file, &self.target)
     }
 }
 

@@ -17,9 +17,9 @@ fn folder_of_mode(mode: u32) -> (TempDir, LocalStore) {
 }
 
 fn put(store: &LocalStore, key: &str) {
-    let mut object = store.stage().unwrap();
+    let mut object = store.stage(key).unwrap();
     object.write_all(b"content").unwrap();
-    object.publish(key).unwrap();
+    object.publish().unwrap();
 }
 
 fn mode(path: &Path) -> u32 {

@@ -5,12 +5,18 @@
 #[cfg(test)]
 mod conformance;
 mod local;
+mod s3;
 
 use std::io::Write;
+use std::ops::Range;
+
+use jiff::Timestamp;
 
 pub(crate) use local::{
     LocalStore, SCRATCH, adopt, io_error, make_folder, publish, rename_no_replace, replace, sync_folder,
 };
+
+pub(crate) use s3::{S3Store, Small, Tag};
 
 use crate::error::Result;
 
@@ -21,27 +27,32 @@ pub(crate) struct Object {
     pub(crate) key: String,
     /// Bytes.
     pub(crate) size: u64,
+    /// When it was published, by the clock of whoever keeps the store.
+    pub(crate) modified: Timestamp,
 }
 
 /// A flat set of immutable objects.
 pub(crate) trait Store: Send + Sync {
-    /// Starts an object. Nothing is visible before [`Staged::publish`]; dropping discards it.
-    fn stage(&self) -> Result<Box<dyn Staged>>;
+    /// Starts the object `key`. Nothing is visible before [`Staged::publish`]; dropping discards it.
+    fn stage(&self, key: &str) -> Result<Box<dyn Staged>>;
     /// Opens an object; `SNAPSHOT_DAMAGED` when it is missing.
     fn open(&self, key: &str) -> Result<Box<dyn Reader>>;
     /// Every object whose key starts with `prefix`, in key order, complete ones only.
     fn list(&self, prefix: &str) -> Result<Vec<Object>>;
     /// Removes an object; a missing one is no error.
     fn remove(&self, key: &str) -> Result<()>;
-    /// How a person or the application names the object (absolute path, later the S3 key).
+    /// How a person or the application names the object (absolute path, or S3 key).
     fn locate(&self, key: &str) -> String;
 }
 
 /// An object being written.
 pub(crate) trait Staged: Write + Send {
-    /// Makes the bytes durable and the object visible under `key`, all at once, without
-    /// replacing an object that exists (`SNAPSHOT_EXISTS`).
-    fn publish(self: Box<Self>, key: &str) -> Result<()>;
+    /// Tells the SHA-256 of the whole object (lower-case hex) before its first byte, for stores
+    /// that keep it beside the object.
+    fn expect(&mut self, _sha256: &str) {}
+    /// Makes the bytes durable and the object visible, all at once, without replacing an object
+    /// that exists (`SNAPSHOT_EXISTS`).
+    fn publish(self: Box<Self>) -> Result<()>;
 }
 
 /// An object being read, from any offset, by several threads.
@@ -50,4 +61,9 @@ pub(crate) trait Reader: Send + Sync {
     fn size(&self) -> u64;
     /// Fills `buffer` from `offset`; `SNAPSHOT_DAMAGED` when the object ends before.
     fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> Result<()>;
+    /// Says that these ranges will be read, in any order and more than once: a store that is far
+    /// away fetches them together and keeps them at hand. They may end after the object.
+    fn fetch(&self, _ranges: &[Range<u64>]) -> Result<()> {
+        Ok(())
+    }
 }
