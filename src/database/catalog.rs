@@ -170,6 +170,27 @@ pub(crate) fn set_restore(
     Ok(changed > 0)
 }
 
+/// Writes where a snapshot has got to into its row. Says whether that changed one.
+pub(crate) fn set_status(conn: &Connection, id: &str, status: Status, key: &str) -> rusqlite::Result<bool> {
+    if state(conn)? != CatalogState::Present {
+        return Ok(false);
+    }
+    let condition = "WHERE \"id\" = ?1 AND (\"status\" <> ?2 OR \"s3Key\" <> ?3)";
+    let differs = format!("SELECT EXISTS (SELECT 1 FROM main.\"Snapshot\" {condition})");
+    // Looked at first: a transaction that changes nothing would still hold up others.
+    if !conn.query_row(&differs, params![id, status.as_str(), key], |row| row.get::<_, bool>(0))? {
+        return Ok(false);
+    }
+    let tx = Transaction::new_unchecked(conn, TransactionBehavior::Immediate)?;
+    let updated_at = encode(Timestamp::now(), detect(&tx)?);
+    let changed = tx.execute(
+        &format!("UPDATE main.\"Snapshot\" SET \"status\" = ?2, \"s3Key\" = ?3, \"updatedAt\" = ?4 {condition}"),
+        params![id, status.as_str(), key, updated_at],
+    )?;
+    tx.commit()?;
+    Ok(changed > 0)
+}
+
 /// Takes a snapshot off the list. Says whether it was on it.
 pub(crate) fn delete(conn: &Connection, id: &str) -> rusqlite::Result<bool> {
     if state(conn)? != CatalogState::Present {

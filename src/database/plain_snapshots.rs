@@ -17,6 +17,7 @@ use uuid::Builder;
 use super::catalog_mirror::LARGEST_INT;
 use crate::error::{Code, Error, Result};
 use crate::record::{Record, Status};
+use crate::storage::Object;
 
 /// An old snapshot.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,7 +25,15 @@ pub(crate) struct PlainSnapshot {
     /// The catalog's row when it has one. Made from the file otherwise; then `checksum` is empty,
     /// because nobody has read the file yet.
     pub(crate) record: Record,
-    pub(crate) path: PathBuf,
+    pub(crate) place: Place,
+}
+
+/// Where an old snapshot is.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Place {
+    File(PathBuf),
+    /// By its key in the bucket's store.
+    Object(String),
 }
 
 /// The old snapshots directly in `folder`, oldest first: what has such a name, and every other
@@ -51,8 +60,33 @@ pub(crate) fn list(folder: &Path, rows: &[Record]) -> Result<Vec<PlainSnapshot>>
             _ => {}
         }
     }
-    snapshots.sort_by(|a, b| (a.record.created_at, &a.path).cmp(&(b.record.created_at, &b.path)));
+    snapshots.sort_by(|a, b| (a.record.created_at, &a.record.s3_key).cmp(&(b.record.created_at, &b.record.s3_key)));
     Ok(snapshots)
+}
+
+/// The old snapshots among the objects of a bucket, oldest first. `locate` gives the whole key.
+pub(crate) fn list_objects(objects: &[Object], locate: impl Fn(&str) -> String, rows: &[Record]) -> Vec<PlainSnapshot> {
+    let plain = objects.iter().filter(|object| is_plain_name(&object.key));
+    let mut snapshots: Vec<PlainSnapshot> = plain
+        .filter_map(|object| {
+            let key = locate(&object.key);
+            let record = match row_for(&key, &object.key, rows) {
+                Some(row) => with_exact_size(row.clone(), object.size),
+                None => describe(&key, object.size, object.modified)?,
+            };
+            Some(PlainSnapshot {
+                record,
+                place: Place::Object(object.key.clone()),
+            })
+        })
+        .collect();
+    snapshots.sort_by_key(|plain| (plain.record.created_at, plain.record.s3_key.clone()));
+    snapshots
+}
+
+/// Whether a row's key is that of an old snapshot in a bucket.
+pub(crate) fn is_plain_key(key: &str) -> bool {
+    !Path::new(key).is_absolute() && key.rsplit('/').next().is_some_and(is_plain_name)
 }
 
 /// Whether a file name or the last part of a key is that of an old snapshot.
@@ -73,7 +107,10 @@ fn snapshot_at(path: PathBuf, metadata: &Metadata, rows: &[Record]) -> Option<Pl
         }
         None => return None,
     };
-    Some(PlainSnapshot { record, path })
+    Some(PlainSnapshot {
+        record,
+        place: Place::File(path),
+    })
 }
 
 /// The record of an old snapshot that no row tells of, from what a listing says about it. `key` is

@@ -11,6 +11,7 @@ use rusqlite::{Connection, OpenFlags};
 use super::catalog::{self, CatalogState};
 use super::catalog_mirror;
 use super::connect::{database_error, open_for_reading, wait_while_busy};
+use super::plain_snapshots::is_plain_key;
 use crate::config::CatalogSize;
 use crate::error::Result;
 use crate::record::{Record, RestoreStatus};
@@ -47,7 +48,7 @@ impl Rows {
 
     /// See [`catalog::reconcile`].
     pub(crate) fn reconcile(&self, records: &[Record], size: CatalogSize) -> Result<()> {
-        let is_plain = |record: &Record| Path::new(&record.s3_key).is_file();
+        let is_plain = |record: &Record| Path::new(&record.s3_key).is_file() || is_plain_key(&record.s3_key);
         let written = self.change(|conn| catalog_mirror::reconcile(conn, records, is_plain, size))?;
         warn_clamped(written.is_some_and(|written| written.clamped));
         Ok(())
@@ -62,6 +63,12 @@ impl Rows {
         at: Option<Timestamp>,
     ) -> Result<()> {
         self.change(|conn| catalog::set_restore(conn, id, status, message, at))
+            .map(drop)
+    }
+
+    /// See [`catalog::set_status`].
+    pub(crate) fn set_status(&self, record: &Record) -> Result<()> {
+        self.change(|conn| catalog::set_status(conn, &record.id, record.status, &record.s3_key))
             .map(drop)
     }
 

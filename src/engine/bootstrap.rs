@@ -4,15 +4,16 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use super::Context;
 use super::find::{Found, all_plain};
 use super::restore::restore_found;
 use super::target::Target;
+use super::{Context, create, sync};
 use crate::database::rows;
 use crate::error::{Code, Error, Result};
 use crate::record::Status;
 use crate::repository::lineage::{self, Lineage};
 use crate::repository::manifest::{Head, Kind};
+use crate::repository::survey::Survey;
 
 /// Whether the configured database is empty; a missing file is.
 pub(crate) fn is_database_empty(context: &Context) -> Result<bool> {
@@ -32,7 +33,8 @@ fn is_empty(context: &Context, database: &Path) -> Result<bool> {
 /// Restores the newest snapshot that verifies and is not itself empty, if the database is empty.
 pub(crate) fn bootstrap(context: &Context) -> Result<Value> {
     let database = context.database()?;
-    if !context.repository.root().is_dir() || !is_empty(context, &database)? {
+    let nothing = !context.repository.root().is_dir() && context.repository.bucket().is_none();
+    if nothing || !is_empty(context, &database)? {
         return Ok(json!({ "bootstrapped": false }));
     }
     let _lock = context.lock_for_writing("bootstrapDatabase")?;
@@ -40,32 +42,19 @@ pub(crate) fn bootstrap(context: &Context) -> Result<Value> {
     if !is_empty(context, &database)? {
         return Ok(json!({ "bootstrapped": false }));
     }
-    let heads = context.repository.heads()?;
-    let candidates = candidates(context, &database, &heads)?;
-    let (candidates, foreign) = match candidates {
-        Candidates::Own(candidates) => (candidates, Vec::new()),
-        Candidates::Foreign(found) => (Vec::new(), found),
-    };
-    if candidates.is_empty() && !foreign.is_empty() {
-        return Ok(json!({
-            "bootstrapped": false,
-            "error": format!(
-                "no snapshot here is certain to be of {}; there are snapshots of: {}. Restore one by its name",
-                lineage::file_name(&database), foreign.join(", ")
-            ),
-        }));
-    }
-    let mut passed_over: Vec<String> = Vec::new();
-    let mut last_error: Option<Error> = None;
-    for found in candidates {
-        match restore_verified(context, &database, &found) {
-            Ok(value) if passed_over.is_empty() => return Ok(value),
+    let found = look(context, &database)?;
+    let mut passed_over = found.passed_over;
+    let mut last_error = found.failure;
+    for candidate in found.candidates {
+        match restore_verified(context, &database, &candidate) {
             Ok(mut value) => {
-                value["passedOver"] = json!(passed_over);
+                if !passed_over.is_empty() {
+                    value["passedOver"] = json!(passed_over);
+                }
                 return Ok(value);
             }
             Err(error) if error.code == Code::SnapshotDamaged => {
-                let name = name_of(&found);
+                let name = candidate.name();
                 tracing::warn!(snapshot = name, reason = %error, "the newest snapshot is damaged; the one before it is tried");
                 passed_over.push(format!("{name}: {error}"));
                 last_error = Some(error);
@@ -73,39 +62,71 @@ pub(crate) fn bootstrap(context: &Context) -> Result<Value> {
             Err(error) => return Err(error),
         }
     }
-    last_error.map_or_else(|| Ok(json!({ "bootstrapped": false })), Err)
+    if let Some(error) = last_error {
+        return Err(error);
+    }
+    if !found.foreign.is_empty() {
+        return Ok(json!({
+            "bootstrapped": false,
+            "error": format!(
+                "no snapshot here is certain to be of {}; there are snapshots of: {}. Restore one by its name",
+                lineage::file_name(&database), found.foreign.join(", ")
+            ),
+        }));
+    }
+    Ok(json!({ "bootstrapped": false }))
 }
 
-enum Candidates {
+/// What there is to bootstrap from.
+#[derive(Default)]
+struct Look {
     /// Newest first.
-    Own(Vec<Found>),
+    candidates: Vec<Found>,
     /// File names of other databases.
-    Foreign(Vec<String>),
+    foreign: Vec<String>,
+    /// What could not be considered, and why.
+    passed_over: Vec<String>,
+    failure: Option<Error>,
 }
 
-fn candidates(context: &Context, database: &Path, heads: &[Head]) -> Result<Candidates> {
-    let plain = all_plain(context)?
-        .into_iter()
-        .filter(|plain| plain.record.status != Status::Failed);
+fn look(context: &Context, database: &Path) -> Result<Look> {
+    let Survey {
+        snapshots,
+        damaged,
+        bucket_failure,
+    } = context.repository.survey()?;
+    let mut look = Look::default();
+    for (id, error) in damaged {
+        look.passed_over.push(format!("manifest {id}: {error}"));
+        look.failure = Some(error);
+    }
+    let (plain, plain_failure) = all_plain(context)?;
+    if let Some(error) = bucket_failure.or(plain_failure) {
+        look.passed_over
+            .push(format!("the bucket ({}): {error}", error.code.as_str()));
+        look.failure = Some(error);
+    }
+    let heads: Vec<Head> = snapshots.into_iter().map(|listed| listed.head).collect();
+    let plain = plain.into_iter().filter(|plain| plain.record.status != Status::Failed);
     let mut all: Vec<(jiff::Timestamp, Found)> = plain
         .map(|plain| (plain.record.created_at, Found::Plain(Box::new(plain))))
         .collect();
-    match lineage::find(&context.repository, database, heads)? {
+    match lineage::find(&context.repository, database, &heads)? {
         Lineage::Known(id) => {
-            let own = heads
-                .iter()
-                .filter(|head| head.lineage == id && head.kind == Kind::Snapshot && !head.is_empty);
-            all.extend(own.map(|head| (head.created_at, Found::Packed(Box::new(head.clone())))));
+            let is_own = |head: &Head| head.lineage == id && head.kind == Kind::Snapshot && !head.is_empty;
+            let own = heads.into_iter().filter(is_own);
+            all.extend(own.map(|head| (head.created_at, Found::Packed(Box::new(head)))));
         }
-        Lineage::Unknown { found } if all.is_empty() && !found.is_empty() => return Ok(Candidates::Foreign(found)),
-        Lineage::Unknown { .. } => {}
+        Lineage::Unknown { found } => look.foreign = found,
     }
     all.sort_by_key(|(created_at, _)| std::cmp::Reverse(*created_at));
-    Ok(Candidates::Own(all.into_iter().map(|(_, found)| found).collect()))
+    look.candidates = all.into_iter().map(|(_, found)| found).collect();
+    Ok(look)
 }
 
 /// Verifies every hash of the image, then restores it.
 fn restore_verified(context: &Context, database: &Path, found: &Found) -> Result<Value> {
+    bring_near(context, found)?;
     let mut target = Target::open(context, found)?;
     target.read_all(|_| context.host.check_alive())?;
     if let Found::Plain(_) = found
@@ -122,6 +143,26 @@ fn restore_verified(context: &Context, database: &Path, found: &Found) -> Result
     }))
 }
 
+/// Copies a snapshot that only the bucket has into the local tier, verified: it is read once
+/// instead of twice, and the next snapshot is an increment of it. Where the disk has no room for
+/// that, it is restored straight from the bucket.
+fn bring_near(context: &Context, found: &Found) -> Result<()> {
+    let (Found::Packed(head), Some(bucket)) = (found, context.repository.bucket()) else {
+        return Ok(());
+    };
+    if context.repository.path(&head.key()).exists() {
+        return Ok(());
+    }
+    match sync::download(context, bucket, head) {
+        Err(error) if error.code == Code::RepositoryFull => {
+            tracing::warn!(snapshot = %head.name, reason = %error, "no room for a local copy; the snapshot is restored straight from the bucket");
+            create::clean_up(context);
+            Ok(())
+        }
+        other => other.map(drop),
+    }
+}
+
 /// The contract's names for the first three core tables.
 fn named_counts(context: &Context, counts: &std::collections::BTreeMap<String, u64>) -> Value {
     let names = ["realities", "paths", "fields"];
@@ -132,11 +173,4 @@ fn named_counts(context: &Context, counts: &std::collections::BTreeMap<String, u
         .map(|(name, table)| ((*name).to_owned(), count(table)))
         .collect();
     Value::Object(named)
-}
-
-fn name_of(found: &Found) -> &str {
-    match found {
-        Found::Packed(head) => &head.name,
-        Found::Plain(plain) => &plain.record.name,
-    }
 }

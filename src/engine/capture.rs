@@ -181,7 +181,7 @@ fn relay(context: &Context, page_size: u32, batch: Batch, sink: &mut crate::data
 /// snapshot a full one instead of building on it.
 fn open_base(context: &Context, head: &Head) -> Option<(Head, PageTable, Vec<PackEntry>)> {
     let open = || -> Result<_> {
-        let snapshot = Snapshot::open(&context.repository, head)?;
+        let snapshot = Snapshot::open(&**context.repository.local(), head)?;
         let scratch = context.repository.scratch()?;
         let table = match cached_table(context, &snapshot)? {
             Some(table) => table,

@@ -6,41 +6,60 @@
 //! the rows of every snapshot. Safety snapshots have no row: the application counts and cleans
 //! up what it finds there.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::Context;
+use super::{Context, upload};
 use crate::database::rows::{self, Rows};
 use crate::error::{Error, Result};
 use crate::failpoint;
 use crate::record::{Record, RestoreStatus, Status};
 use crate::repository::manifest::{Head, Kind};
 use crate::repository::restores::{self, Outcome, Restore};
+use crate::storage::Store;
 
 const NOTES: &str = "local/rows/";
 /// Longest reason in a row.
 const MAX_REASON: usize = 2000;
 
-/// The record of a snapshot, with what the journal says of its restores.
+/// What this host knows of snapshots beyond their manifests.
+pub(crate) struct Journal {
+    restores: Vec<Restore>,
+    /// Not in the bucket yet, though they should be.
+    pending: BTreeSet<Uuid>,
+}
+
+impl Journal {
+    pub(crate) fn read(context: &Context) -> Result<Self> {
+        Ok(Self {
+            restores: restores::all(&context.repository)?,
+            pending: upload::pending(context)?,
+        })
+    }
+}
+
+/// The record of a snapshot, with what the journal says of it.
 pub(crate) fn record(context: &Context, head: &Head) -> Result<Record> {
-    Ok(record_with(context, head, &restores::all(&context.repository)?))
+    Ok(record_with(context, head, &Journal::read(context)?))
 }
 
 /// As [`record`], with the journal at hand.
-pub(crate) fn record_with(context: &Context, head: &Head, restores: &[Restore]) -> Record {
+pub(crate) fn record_with(context: &Context, head: &Head, journal: &Journal) -> Record {
+    let restores = &journal.restores;
     let restore = restores.iter().rev().find(|restore| restore.snapshot == head.id);
     Record {
         id: head.id.to_string(),
         name: head.name.clone(),
-        s3_key: context.repository.local().locate(&head.key()),
+        s3_key: locate(context, head),
         checksum: head.checksum.clone(),
         size: head.size(),
-        status: if head.kind == Kind::Forensic {
-            Status::Failed
-        } else {
-            Status::Completed
+        status: match head.kind {
+            Kind::Forensic => Status::Failed,
+            _ if journal.pending.contains(&head.id) => Status::Pending,
+            _ => Status::Completed,
         },
         restore_status: restore.map(|restore| match restore.outcome {
             Outcome::Begun => RestoreStatus::InProgress,
@@ -61,6 +80,14 @@ pub(crate) fn record_with(context: &Context, head: &Head, restores: &[Restore]) 
     }
 }
 
+/// Where the application finds a snapshot: the key in the bucket when S3 is on, else the file.
+fn locate(context: &Context, head: &Head) -> String {
+    match context.repository.bucket() {
+        Some(bucket) if head.kind == Kind::Snapshot => bucket.locate(&head.key()),
+        _ => context.repository.local().locate(&head.key()),
+    }
+}
+
 /// Notes that a snapshot's row has yet to be written.
 pub(crate) fn remember_row(context: &Context, id: Uuid) -> Result<()> {
     context.repository.replace_json(&format!("{NOTES}{id}"), &id)
@@ -71,11 +98,11 @@ pub(crate) fn remember_row(context: &Context, id: Uuid) -> Result<()> {
 pub(crate) fn add_rows(context: &Context, database: &Path, lineage: Uuid, new: &Record) {
     let written = (|| {
         failpoint::reached("create.before-row")?;
-        let restores = restores::all(&context.repository)?;
+        let journal = Journal::read(context)?;
         let heads = noted(context, lineage)?;
         let missed = heads.iter().filter(|head| head.id.to_string() != new.id);
         let mut records = vec![new.clone()];
-        records.extend(missed.map(|head| record_with(context, head, &restores)));
+        records.extend(missed.map(|head| record_with(context, head, &journal)));
         open(context, database)?.upsert(&records, context.config.catalog_size)?;
         heads.iter().try_for_each(|head| forget_note(context, head.id))
     })();
@@ -108,18 +135,33 @@ pub(crate) fn add_failed_row(context: &Context, database: &Path, id: Uuid, name:
 
 /// Makes the table mirror every snapshot of a lineage, as a restore has rewound it.
 pub(crate) fn reconcile(context: &Context, database: &Path, lineage: Uuid) -> Result<()> {
-    let restores = restores::all(&context.repository)?;
-    let heads = context.repository.heads()?;
-    let records: Vec<Record> = heads
+    let journal = Journal::read(context)?;
+    let survey = context.repository.survey()?;
+    let is_whole = survey.bucket_failure.is_none();
+    let records: Vec<Record> = survey
+        .into_heads()
         .iter()
         .filter(|head| head.lineage == lineage && head.kind == Kind::Snapshot)
-        .map(|head| record_with(context, head, &restores))
+        .map(|head| record_with(context, head, &journal))
         .collect();
     let table = open(context, database)?;
-    table.reconcile(&records, context.config.catalog_size)?;
+    if is_whole {
+        table.reconcile(&records, context.config.catalog_size)?;
+    } else {
+        // Rows of snapshots that only the bucket has must not go because it cannot be asked.
+        table.upsert(&records, context.config.catalog_size)?;
+    }
     noted(context, lineage)?
         .iter()
         .try_for_each(|head| forget_note(context, head.id))
+}
+
+/// Writes status and key of a snapshot into its row, if the application still has it. Best effort.
+pub(crate) fn update_row(context: &Context, database: &Path, record: &Record) {
+    let written = open(context, database).and_then(|table| table.set_status(record));
+    if let Err(error) = written {
+        warn_row(&error);
+    }
 }
 
 /// Changes the three restore columns of one row, and nothing else. Best effort.
@@ -169,7 +211,7 @@ fn noted(context: &Context, lineage: Uuid) -> Result<Vec<Head>> {
             .iter()
             .any(|note| note.key.strip_prefix(NOTES) == Some(&head.id.to_string()))
     };
-    let heads = context.repository.heads()?;
+    let heads = context.repository.local_heads()?;
     Ok(heads
         .into_iter()
         .filter(|head| head.lineage == lineage && is_noted(head))

@@ -1,5 +1,6 @@
 //! Making a snapshot.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use jiff::Timestamp;
@@ -9,7 +10,7 @@ use super::capture::{Captured, capture};
 use super::examine::{Facts, examine};
 use super::find::all_plain;
 use super::live_image::LiveImage;
-use super::{Context, catalog, names};
+use super::{Context, catalog, names, upload};
 use crate::config::Check;
 use crate::database::connect::open_for_reading;
 use crate::error::{Code, Error, Result, fail};
@@ -19,6 +20,7 @@ use crate::record::Record;
 use crate::repository::manifest::{self, Description, Head, Kind};
 use crate::repository::packed_pages::PackedPages;
 use crate::repository::restores::{self, Outcome};
+use crate::repository::survey::Survey;
 use crate::repository::{cache, lineage};
 
 /// Makes a snapshot of the configured database.
@@ -30,21 +32,25 @@ pub(crate) fn create(context: &Context, name: Option<&str>) -> Result<Record> {
     check_is_a_database_file(&database)?;
     // Before the lock: what is no database makes no repository.
     drop(open_for_reading(&database)?);
-    let _lock = context.lock_for_writing("createSnapshot")?;
-    let heads = context.repository.heads()?;
+    // The bucket is asked before the lock as well; one that cannot be asked costs no snapshot.
+    let elsewhere = Elsewhere::look(context)?;
+    let lock = context.lock_for_writing("createSnapshot")?;
+    let heads = context.repository.local_heads()?;
     let created_at = now();
-    let plain = all_plain(context)?;
-    let is_taken =
-        |name: &str| heads.iter().any(|head| head.name == name) || plain.iter().any(|plain| plain.record.name == name);
+    let is_taken = |name: &str| heads.iter().any(|head| head.name == name) || elsewhere.names.contains(name);
     let name = match name {
         Some(name) => name.to_owned(),
         None => names::generate("snapshot", created_at, is_taken),
     };
     names::check_free(&name, is_taken)?;
     let id = Uuid::new_v4();
+    // A host whose repository is new goes on with the lineage that the bucket has.
+    let known = if heads.is_empty() { &elsewhere.heads } else { &heads };
+    let lineage = lineage::claim(&context.repository, &database, known)?;
     let made = make(
         context,
         &database,
+        lineage,
         &heads,
         New {
             id,
@@ -56,9 +62,14 @@ pub(crate) fn create(context: &Context, name: Option<&str>) -> Result<Record> {
     );
     match made {
         Ok(head) => {
-            let record = catalog::record(context, &head)?;
-            catalog::add_rows(context, &database, head.lineage, &record);
-            Ok(record)
+            catalog::add_rows(context, &database, head.lineage, &catalog::record(context, &head)?);
+            drop(lock);
+            let uploaded = match elsewhere.failure {
+                None => upload::upload_pending(context, &database, &head),
+                Some(error) => Err(error),
+            };
+            uploaded.map_err(|error| upload::failed(&head, error))?;
+            catalog::record(context, &head)
         }
         Err(error) => {
             clean_up(context);
@@ -67,6 +78,37 @@ pub(crate) fn create(context: &Context, name: Option<&str>) -> Result<Record> {
             }
             Err(error)
         }
+    }
+}
+
+/// What there is besides the local manifests.
+struct Elsewhere {
+    /// Names in the bucket, and of old plain snapshots.
+    names: HashSet<String>,
+    /// Heads of every snapshot in reach.
+    heads: Vec<Head>,
+    /// Why the bucket could not be asked.
+    failure: Option<Error>,
+}
+
+impl Elsewhere {
+    fn look(context: &Context) -> Result<Self> {
+        let (plain, plain_failure) = all_plain(context)?;
+        let mut survey = match plain_failure {
+            None => context.repository.survey()?,
+            Some(error) => Survey {
+                bucket_failure: Some(error),
+                ..Survey::default()
+            },
+        };
+        let failure = survey.bucket_failure.take();
+        let heads = survey.into_heads();
+        let names = plain.into_iter().map(|plain| plain.record.name);
+        Ok(Self {
+            names: names.chain(heads.iter().map(|head| head.name.clone())).collect(),
+            heads,
+            failure,
+        })
     }
 }
 
@@ -80,8 +122,7 @@ pub(crate) struct New {
 }
 
 /// Captures, verifies and publishes; the packs of a failed attempt are left to [`clean_up`].
-pub(crate) fn make(context: &Context, database: &Path, heads: &[Head], new: New) -> Result<Head> {
-    let lineage = lineage::claim(&context.repository, database, heads)?;
+pub(crate) fn make(context: &Context, database: &Path, lineage: Uuid, heads: &[Head], new: New) -> Result<Head> {
     let nearest = nearest(context, database, lineage, heads)?;
     let captured = capture(context, database, nearest)?;
     publish(context, database, lineage, captured, new)
@@ -176,6 +217,9 @@ pub(crate) fn publish(context: &Context, database: &Path, lineage: Uuid, capture
     context.host.check_alive()?;
     if kind == Kind::Snapshot {
         catalog::remember_row(context, new.id)?;
+        if context.repository.bucket().is_some() {
+            upload::remember(context, new.id)?;
+        }
     }
     failpoint::reached("create.before-manifest")?;
     let head = manifest::write(

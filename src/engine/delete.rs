@@ -1,55 +1,137 @@
 //! Deleting a snapshot and the packs that nothing else needs.
 
 use serde_json::{Value, json};
+use uuid::Uuid;
 
-use super::find::{Found, damaged_manifest, find};
-use super::{Context, catalog};
+use super::find::{Found, all_plain, damaged_manifest, find};
+use super::{Context, catalog, upload};
+use crate::database::plain_snapshots::{Place, PlainSnapshot, is_plain_name};
 use crate::error::{Code, Result, fail};
 use crate::failpoint;
-use crate::repository::manifest;
-use crate::storage::{io_error, sync_folder};
+use crate::repository::bucket::deletion;
+use crate::repository::manifest::{self, Kind};
+use crate::storage::{Store, io_error, sync_folder};
 
-/// Deletes a snapshot, then its row.
+/// What is to be deleted.
+enum Doomed {
+    Packed(Uuid, InBucket),
+    Plain(Box<PlainSnapshot>),
+}
+
+/// Whether the bucket may hold the snapshot as well.
+#[derive(PartialEq, Eq)]
+enum InBucket {
+    Never,
+    Perhaps,
+}
+
+/// Deletes a snapshot in every tier, then its row.
 pub(crate) fn delete(context: &Context, name: &str) -> Result<Value> {
-    // Before the lock: a name that is not there makes no repository.
-    if let Err(error) = find(context, name)
-        && error.code != Code::SnapshotDamaged
-    {
-        return Err(error);
-    }
-    let _lock = context.lock_for_writing("deleteSnapshot")?;
-    let found = match find(context, name) {
+    let doomed = match find(context, name) {
+        Ok(found) => Doomed::of(found),
         // Its manifest can no longer be read, but it can still be deleted.
-        Err(error) if error.code == Code::SnapshotDamaged => None,
-        found => Some(found?),
-    };
-    context.host.check_alive()?;
-    failpoint::reached("delete.before-manifest")?;
-    let (id, freed) = match found {
-        None => {
+        Err(error) if error.code == Code::SnapshotDamaged => {
             let key = damaged_manifest(context, name).unwrap_or_default();
             let Some((id, _)) = manifest::parse_key(&key) else {
                 fail!(SnapshotNotFound, "Snapshot not found: {name}");
             };
-            context.repository.remove_manifest(id)?;
-            (id.to_string(), context.repository.remove_unneeded_packs()?)
+            Doomed::Packed(id, InBucket::Perhaps)
         }
-        Some(Found::Packed(head)) => {
-            // The manifest first: a pack without a manifest is only garbage, the reverse is damage.
-            context.repository.remove_manifest(head.id)?;
-            (head.id.to_string(), context.repository.remove_unneeded_packs()?)
-        }
-        Some(Found::Plain(plain)) => {
-            std::fs::remove_file(&plain.path).map_err(|error| io_error("delete", &plain.path, error))?;
-            sync_folder(context.repository.root())?;
-            (plain.record.id, plain.record.size)
-        }
+        Err(error) => return Err(error),
     };
-    failpoint::reached("delete.after-packs")?;
+    let (id, freed) = remove(context, &doomed)?;
     if let Ok(database) = context.database()
         && database.is_file()
     {
         catalog::remove_row(context, &database, &id);
     }
     Ok(json!({ "name": name, "freedBytes": freed }))
+}
+
+/// Deletes the snapshot that the application knows by this key (`s3Key`) and leaves its row to the
+/// application. A snapshot that is gone already is no error, as in S3.
+pub(crate) fn delete_object(context: &Context, key: &str) -> Result<Value> {
+    let bucket = context.repository.require_bucket()?;
+    let prefix = bucket.locate("");
+    let below = key.strip_prefix(&prefix).unwrap_or(key);
+    let local = context.repository.local().locate("");
+    let below = below
+        .strip_prefix(&local)
+        .map_or(below, |rest| rest.trim_start_matches('/'));
+    if let Some((id, _)) = manifest::parse_key(below) {
+        remove(context, &Doomed::Packed(id, InBucket::Perhaps))?;
+        return Ok(json!({}));
+    }
+    let file_name = below.rsplit('/').next().unwrap_or(below);
+    let plain = all_plain(context)?.0;
+    let same =
+        |plain: &PlainSnapshot| plain.record.s3_key == key || plain.record.s3_key.ends_with(&format!("/{file_name}"));
+    match plain.into_iter().find(same) {
+        Some(plain) => remove(context, &Doomed::Plain(Box::new(plain))).map(|_| json!({})),
+        None if is_plain_name(file_name) => Ok(json!({})),
+        None => fail!(
+            InvalidArgument,
+            "{key} is not the s3Key of a snapshot; nothing was deleted: use an S3 client of your own for other objects"
+        ),
+    }
+}
+
+impl Doomed {
+    fn of(found: Found) -> Self {
+        match found {
+            Found::Packed(head) if head.kind == Kind::Snapshot => Self::Packed(head.id, InBucket::Perhaps),
+            Found::Packed(head) => Self::Packed(head.id, InBucket::Never),
+            Found::Plain(plain) => Self::Plain(plain),
+        }
+    }
+}
+
+/// Removes a snapshot from the bucket, then from the local tier. Returns its id and the bytes that
+/// were freed locally.
+fn remove(context: &Context, doomed: &Doomed) -> Result<(String, u64)> {
+    context.host.check_alive()?;
+    match doomed {
+        Doomed::Packed(id, in_bucket) => {
+            if let Some(bucket) = context.repository.bucket()
+                && *in_bucket == InBucket::Perhaps
+            {
+                // Without a lock of ours: it takes trips over the network, and others may go on.
+                let alive = || context.host.check_alive();
+                let (grace, timeout) = (context.config.delete_grace(), context.config.lock_timeout());
+                deletion::delete(bucket, *id, grace, timeout, &alive)?;
+            }
+            Ok((id.to_string(), remove_locally(context, *id)?))
+        }
+        Doomed::Plain(plain) => {
+            match &plain.place {
+                Place::File(path) => {
+                    let _lock = context.lock_for_writing("deleteSnapshot")?;
+                    failpoint::reached("delete.before-manifest")?;
+                    std::fs::remove_file(path).map_err(|error| io_error("delete", path, error))?;
+                    sync_folder(context.repository.root())?;
+                    // Its copy in the bucket would only take its place in the list.
+                    let file_name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+                    if let Some(bucket) = context.repository.bucket().filter(|_| is_plain_name(file_name)) {
+                        bucket.remove(file_name)?;
+                    }
+                }
+                Place::Object(key) => context.repository.require_bucket()?.remove(key)?,
+            }
+            Ok((plain.record.id.clone(), plain.record.size))
+        }
+    }
+}
+
+fn remove_locally(context: &Context, id: Uuid) -> Result<u64> {
+    if !context.repository.root().is_dir() {
+        return Ok(0);
+    }
+    let _lock = context.lock_for_writing("deleteSnapshot")?;
+    failpoint::reached("delete.before-manifest")?;
+    // The manifest first: a pack without a manifest is only garbage, the reverse is damage.
+    context.repository.remove_manifest(id)?;
+    upload::forget(context, id)?;
+    let freed = context.repository.remove_unneeded_packs()?;
+    failpoint::reached("delete.after-packs")?;
+    Ok(freed)
 }

@@ -1,9 +1,13 @@
 //! From a name to a snapshot.
 
+use uuid::Uuid;
+
 use super::{Context, catalog};
-use crate::database::plain_snapshots::{self, PlainSnapshot};
-use crate::error::{Result, fail};
+use crate::database::plain_snapshots::{self, Place, PlainSnapshot};
+use crate::error::{Error, Result, fail};
 use crate::repository::manifest::{self, Head};
+use crate::repository::survey::{self, Survey};
+use crate::repository::tiers::Tier;
 
 /// A snapshot in either of its forms.
 pub(crate) enum Found {
@@ -12,43 +16,107 @@ pub(crate) enum Found {
     Plain(Box<PlainSnapshot>),
 }
 
-/// Finds a snapshot by its name.
-pub(crate) fn find(context: &Context, name: &str) -> Result<Found> {
-    if let Some(head) = context
-        .repository
-        .heads()?
-        .into_iter()
-        .rev()
-        .find(|head| head.name == name)
-    {
-        return Ok(Found::Packed(Box::new(head)));
+impl Found {
+    pub(crate) fn id(&self) -> String {
+        match self {
+            Self::Packed(head) => head.id.to_string(),
+            Self::Plain(plain) => plain.record.id.clone(),
+        }
     }
-    if let Some(plain) = all_plain(context)?.into_iter().find(|plain| plain.record.name == name) {
-        return Ok(Found::Plain(Box::new(plain)));
+
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Self::Packed(head) => &head.name,
+            Self::Plain(plain) => &plain.record.name,
+        }
+    }
+}
+
+/// Finds a snapshot by its name, in the tier that was asked for, else wherever it is. The bucket
+/// is not asked when the local tier has it: a restore must not wait for a network that is down.
+pub(crate) fn find(context: &Context, name: &str) -> Result<Found> {
+    let by_name = |head: &Head| head.name == name;
+    if context.tier != Some(Tier::S3) {
+        let heads = context.repository.local_heads()?;
+        if let Some(head) = heads.into_iter().rev().find(by_name) {
+            return Ok(Found::Packed(Box::new(head)));
+        }
+        if let Some(plain) = plain_files(context)?
+            .into_iter()
+            .find(|plain| plain.record.name == name)
+        {
+            return Ok(Found::Plain(Box::new(plain)));
+        }
+    }
+    if context.tier != Some(Tier::Local)
+        && let Some(found) = find_in_bucket(context, name)?
+    {
+        return Ok(found);
     }
     if let Some(key) = damaged_manifest(context, name) {
-        manifest::read_head(&**context.repository.local(), &key)?;
+        manifest::read_head(&*context.reading()?, &key)?;
     }
     fail!(SnapshotNotFound, "Snapshot not found: {name}")
+}
+
+fn find_in_bucket(context: &Context, name: &str) -> Result<Option<Found>> {
+    let Some(bucket) = context.repository.bucket() else {
+        if context.tier == Some(Tier::S3) {
+            context.repository.require_bucket()?;
+        }
+        return Ok(None);
+    };
+    let Survey { snapshots, .. } = survey::bucket(&context.repository, bucket)?;
+    if let Some(listed) = snapshots.into_iter().rev().find(|listed| listed.head.name == name) {
+        return Ok(Some(Found::Packed(Box::new(listed.head))));
+    }
+    let plain = plain_objects(context)?;
+    let found = plain.into_iter().find(|plain| plain.record.name == name);
+    Ok(found.map(|plain| Found::Plain(Box::new(plain))))
 }
 
 /// Key of the manifest that the table's row of that name points to. A manifest whose head is
 /// damaged no longer knows its name; the row does.
 pub(crate) fn damaged_manifest(context: &Context, name: &str) -> Option<String> {
     let row = catalog::rows(context).into_iter().find(|row| row.name == name)?;
-    let store = context.repository.local();
-    let objects = store.list("snapshots/").ok()?;
-    objects
-        .into_iter()
-        .map(|object| object.key)
-        .find(|key| store.locate(key) == row.s3_key)
+    let id = Uuid::try_parse(&row.id).ok()?;
+    let objects = context.reading().ok()?.list(&format!("snapshots/{id}.")).ok()?;
+    objects.into_iter().map(|object| object.key).next_back()
 }
 
-/// The old plain snapshots of the configured folder.
-pub(crate) fn all_plain(context: &Context) -> Result<Vec<PlainSnapshot>> {
+/// The old plain snapshots of the configured folder and, where it can be asked, of the bucket;
+/// and why it could not.
+pub(crate) fn all_plain(context: &Context) -> Result<(Vec<PlainSnapshot>, Option<Error>)> {
+    let mut all = plain_files(context)?;
+    let (objects, failure) = match plain_objects(context) {
+        Ok(objects) => (objects, None),
+        Err(error) => (Vec::new(), Some(error)),
+    };
+    let is_new = |plain: &PlainSnapshot| !all.iter().any(|known| known.record.name == plain.record.name);
+    let far: Vec<PlainSnapshot> = objects.into_iter().filter(is_new).collect();
+    all.extend(far);
+    Ok((all, failure))
+}
+
+/// Those of the configured folder.
+pub(crate) fn plain_files(context: &Context) -> Result<Vec<PlainSnapshot>> {
     let database = context.database().ok();
     let mut all = plain_snapshots::list(context.repository.root(), &catalog::rows(context))?;
     // The folder may be the database's own.
-    all.retain(|plain| database.as_deref() != Some(plain.path.as_path()));
+    all.retain(|plain| match &plain.place {
+        Place::File(path) => database.as_ref() != Some(path),
+        Place::Object(_) => true,
+    });
     Ok(all)
+}
+
+/// Those of the bucket; none when S3 is off.
+pub(crate) fn plain_objects(context: &Context) -> Result<Vec<PlainSnapshot>> {
+    use crate::storage::Store;
+    let Some(bucket) = context.repository.bucket() else {
+        return Ok(Vec::new());
+    };
+    let objects = bucket.list("snapshot_")?;
+    let locate = |key: &str| bucket.locate(key);
+    Ok(plain_snapshots::list_objects(&objects, locate, &catalog::rows(context)))
 }

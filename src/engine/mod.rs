@@ -3,6 +3,7 @@
 mod bootstrap;
 mod capture;
 mod catalog;
+mod check_storage;
 mod create;
 mod delete;
 mod examine;
@@ -17,9 +18,11 @@ mod reset;
 mod restore;
 mod restore_in_place;
 mod safety;
+mod sync;
 mod target;
 mod undo;
 mod unfinished;
+mod upload;
 mod verify;
 
 use std::path::{Path, PathBuf};
@@ -27,19 +30,23 @@ use std::sync::Arc;
 use std::time::Instant;
 
 pub(crate) use bootstrap::{bootstrap, is_database_empty};
+pub(crate) use check_storage::check_storage;
 pub(crate) use create::create;
-pub(crate) use delete::delete;
+pub(crate) use delete::{delete, delete_object};
 pub(crate) use export::{checksum_of_file, export};
-pub(crate) use list::{get, list, status};
+pub(crate) use list::{get, head_object, list, status};
 pub(crate) use reset::reset;
 pub(crate) use restore::restore;
+pub(crate) use sync::{Direction, sync};
 pub(crate) use undo::undo;
 pub(crate) use verify::{Level, verify};
 
 use crate::config::Config;
 use crate::error::{Result, fail};
 use crate::repository::Repository;
-use crate::repository::lock::{Lock, Mode};
+use crate::repository::lock::{Lock, Mode, Subject};
+use crate::repository::tiers::Tier;
+use crate::storage::Store;
 
 /// Whoever asked for the operation.
 pub(crate) trait Host: Send + Sync {
@@ -54,16 +61,29 @@ pub(crate) struct Context {
     pub(crate) config: Config,
     pub(crate) repository: Repository,
     pub(crate) host: Arc<dyn Host>,
+    /// The tier that snapshots are looked for and read in; `None`: both, local first.
+    pub(crate) tier: Option<Tier>,
 }
 
 impl Context {
     pub(crate) fn new(config: Config, host: Arc<dyn Host>) -> Result<Self> {
-        let repository = Repository::open(&config.snapshot_dir)?;
+        let repository = Repository::open(&config.snapshot_dir, config.s3.as_ref())?;
         Ok(Self {
             config,
             repository,
             host,
+            tier: None,
         })
+    }
+
+    /// The same, for one tier only.
+    pub(crate) fn of_tier(self, tier: Option<Tier>) -> Self {
+        Self { tier, ..self }
+    }
+
+    /// What snapshots are read from.
+    fn reading(&self) -> Result<Arc<dyn Store>> {
+        self.repository.reading(self.tier)
     }
 
     /// The configured path of the database, made canonical where the file exists: identity,
@@ -87,6 +107,7 @@ impl Context {
     fn lock_for_writing(&self, operation: &str) -> Result<Writing> {
         let lock = Lock::acquire(
             self.repository.root(),
+            Subject::Repository,
             Mode::Exclusive,
             operation,
             self.config.lock_timeout(),
@@ -109,6 +130,7 @@ impl Context {
         }
         match Lock::acquire(
             self.repository.root(),
+            Subject::Repository,
             Mode::Shared,
             operation,
             self.config.lock_timeout(),

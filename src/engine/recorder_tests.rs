@@ -231,7 +231,7 @@ fn beyond_a_gigabyte_the_lock_byte_page_is_a_hole_and_comes_back_as_zeros() {
     let head = place
         .publish(draft("big", 65_536), &recording.table, &recording.packs)
         .unwrap();
-    let snapshot = Snapshot::open(&place.repository, &head).unwrap();
+    let snapshot = Snapshot::open(&**place.repository.local(), &head).unwrap();
     let table = snapshot.page_table(&place.scratch()).unwrap();
     assert_eq!(table.list_hash().unwrap(), recording.table.list_hash().unwrap());
     let packs = PackedPages::open(&**place.repository.local(), &recording.packs, 65_536).unwrap();

@@ -68,7 +68,7 @@ pub(crate) fn restore_found(context: &Context, database: &Path, found: &Found) -
                 catalog::set_restore(
                     context,
                     database,
-                    &id_of(found),
+                    &found.id(),
                     RestoreStatus::Failed,
                     entry.message.as_deref(),
                     None,
@@ -206,13 +206,6 @@ fn begin_entry(database: &Path, found: &Found) -> Restore {
         at: create::now(),
         mirrored: false,
         undone: false,
-    }
-}
-
-fn id_of(found: &Found) -> String {
-    match found {
-        Found::Packed(head) => head.id.to_string(),
-        Found::Plain(plain) => plain.record.id.clone(),
     }
 }
 

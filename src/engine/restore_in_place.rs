@@ -41,6 +41,10 @@ pub(crate) fn restore(context: &Context, database: &Path, target: &mut Target, e
     };
     entry.safety = before.as_ref().map(|head| head.id);
     entry.cookie_before = schema_cookie(database, context.deadline()).ok();
+    if target.is_far() {
+        let live = before.as_ref().map(|head| safety::reopen(context, head)).transpose()?;
+        target.fetch(live.as_ref().map(|live| &live.table))?;
+    }
     let header = target.header()?;
     let deadline = context.deadline();
     loop {

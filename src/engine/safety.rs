@@ -29,7 +29,7 @@ pub(crate) enum Before {
 
 /// Stores the live database as it is now, unchecked.
 pub(crate) fn store(context: &Context, database: &Path) -> Result<Before> {
-    let heads = context.repository.heads()?;
+    let heads = context.repository.local_heads()?;
     let created_at = create::now();
     let new = create::New {
         id: Uuid::new_v4(),
@@ -38,7 +38,8 @@ pub(crate) fn store(context: &Context, database: &Path) -> Result<Before> {
         check: Check::None,
         created_at,
     };
-    match create::make(context, database, &heads, new) {
+    let lineage = lineage::claim(&context.repository, database, &heads)?;
+    match create::make(context, database, lineage, &heads, new) {
         Ok(head) => Ok(Before::Stored(Box::new(head))),
         Err(error) => {
             create::clean_up(context);
@@ -74,7 +75,7 @@ pub(crate) struct Safety {
 
 /// The safety snapshot `head`, which is still what the database holds.
 pub(crate) fn reopen(context: &Context, head: &Head) -> Result<Safety> {
-    let snapshot = Snapshot::open(&context.repository, head)?;
+    let snapshot = Snapshot::open(&**context.repository.local(), head)?;
     Ok(Safety {
         head: head.clone(),
         table: snapshot.page_table(&context.repository.scratch()?)?,
@@ -91,7 +92,7 @@ pub(crate) fn complete(
 ) -> Result<Safety> {
     let page_size = transaction.page_size();
     let base = before.filter(|head| head.page_size == page_size).map(|head| {
-        let snapshot = Snapshot::open(&context.repository, head)?;
+        let snapshot = Snapshot::open(&**context.repository.local(), head)?;
         let table = snapshot.page_table(&context.repository.scratch()?)?;
         Ok::<_, crate::error::Error>((table, snapshot.manifest.packs))
     });
@@ -125,7 +126,7 @@ pub(crate) fn complete(
             table: recording.table,
         });
     }
-    let heads = context.repository.heads()?;
+    let heads = context.repository.local_heads()?;
     let lineage = lineage::claim(&context.repository, database, &heads)?;
     let new_packs = &recording.packs[recording.packs.len() - recording.new_packs..];
     let created_at = create::now();

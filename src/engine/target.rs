@@ -1,7 +1,7 @@
 //! The image that a restore, an export or a check works with, from packs or from a plain file.
 
 use std::fs::File;
-use std::io::{Read, Seek};
+use std::io::{Read, Seek, Write};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -10,13 +10,14 @@ use super::Context;
 use super::find::Found;
 use crate::database::header::{Header, lock_byte_page};
 use crate::database::image::Image;
+use crate::database::plain_snapshots::Place;
 use crate::database::target::ImageHeader;
 use crate::error::{Code, Error, Result, fail};
 use crate::repository::hash::{ImageHasher, page_hash};
 use crate::repository::manifest::Kind;
 use crate::repository::page_table::{PageEntry, PageTable, PageTableWriter};
 use crate::repository::snapshot::Snapshot;
-use crate::storage::io_error;
+use crate::storage::{Store, io_error};
 
 /// An image with the hash of every page. Its manifest, footers and page list were verified;
 /// every page is compared with its hash when it is read.
@@ -37,7 +38,7 @@ impl Target {
     pub(crate) fn open(context: &Context, found: &Found) -> Result<Self> {
         match found {
             Found::Packed(head) => {
-                let snapshot = Snapshot::open(&context.repository, head)?;
+                let snapshot = Snapshot::open(&*context.reading()?, head)?;
                 let table = Arc::new(snapshot.page_table(&context.repository.scratch()?)?);
                 let (page_size, checksum) = (head.page_size, head.checksum.clone());
                 Ok(Self {
@@ -47,12 +48,46 @@ impl Target {
                     checksum,
                 })
             }
-            Found::Plain(plain) => open_plain_file(context, &plain.path, &plain.record.checksum),
+            Found::Plain(plain) => match &plain.place {
+                Place::File(path) => {
+                    let file = File::open(path).map_err(|error| io_error("read", path, error))?;
+                    open_plain_file(context, path, file, &plain.record.checksum)
+                }
+                Place::Object(key) => open_plain_object(context, key, &plain.record.checksum),
+            },
         }
     }
 
     pub(crate) fn page_count(&self) -> u32 {
         self.table.pages()
+    }
+
+    /// Whether pages come over a network.
+    pub(crate) fn is_far(&self) -> bool {
+        matches!(&self.pages, Pages::Packed(snapshot) if snapshot.is_far())
+    }
+
+    /// Brings near what a restore over a database of these pages will read: the frames of pages
+    /// that differ, all of them when nothing is known of the database. Before any lock is taken.
+    pub(crate) fn fetch(&self, live: Option<&PageTable>) -> Result<()> {
+        let Pages::Packed(snapshot) = &self.pages else {
+            return Ok(());
+        };
+        let mut live = live.map(PageTable::iter);
+        let mut failure = None;
+        let differs = self.table.iter().filter(|entry| {
+            let old = live.as_mut().and_then(Iterator::next);
+            match (entry, old) {
+                (Ok(entry), Some(Ok(old))) => entry.hash != old.hash,
+                (_, Some(Err(error))) => {
+                    failure = Some(error);
+                    false
+                }
+                _ => true,
+            }
+        });
+        snapshot.fetch(differs)?;
+        failure.map_or(Ok(()), Err)
     }
 
     /// What the restoring transaction has to know beforehand.
@@ -149,10 +184,36 @@ pub(crate) fn check_restorable(found: &Found) -> Result<()> {
     Ok(())
 }
 
+/// An old plain snapshot in the bucket is brought into a scratch file, for it has to be read as a
+/// whole before a page of it is believed.
+fn open_plain_object(context: &Context, key: &str, checksum: &str) -> Result<Target> {
+    let bucket = context.repository.require_bucket()?;
+    let scratch = context.repository.scratch()?;
+    let io = |error| io_error("write", &scratch, error);
+    let mut file = tempfile::tempfile_in(&scratch).map_err(io)?;
+    let object = bucket.open(key)?;
+    let mut chunk = vec![0; 1 << 20];
+    let mut done = 0;
+    while done < object.size() {
+        context.host.check_alive()?;
+        let length = chunk.len().min((object.size() - done) as usize);
+        object.read_exact_at(done, &mut chunk[..length])?;
+        file.write_all(&chunk[..length]).map_err(io)?;
+        done += length as u64;
+        context.host.progress("download", done, object.size(), "bytes");
+    }
+    file.rewind().map_err(io)?;
+    // Without a row, the checksum that was stored beside the object.
+    let checksum = match checksum {
+        "" => bucket.sha256(key)?.unwrap_or_default(),
+        known => known.to_owned(),
+    };
+    open_plain_file(context, Path::new(&bucket.locate(key)), file, &checksum)
+}
+
 /// Hashes an old plain snapshot and compares it with the checksum of its row.
-fn open_plain_file(context: &Context, path: &Path, checksum: &str) -> Result<Target> {
+fn open_plain_file(context: &Context, path: &Path, mut file: File, checksum: &str) -> Result<Target> {
     let io = |error| io_error("read", path, error);
-    let mut file = File::open(path).map_err(io)?;
     let mut start = [0; 100];
     let size = file.metadata().map_err(io)?.len();
     let header = if size == 0 {

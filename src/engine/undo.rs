@@ -27,9 +27,14 @@ pub(crate) fn undo(context: &Context) -> Result<Record> {
 
 /// Undoes one restore, under the lock.
 pub(crate) fn undo_entry(context: &Context, mut entry: Restore) -> Result<Restored> {
-    let safety = entry
-        .safety
-        .and_then(|id| context.repository.heads().ok()?.into_iter().find(|head| head.id == id));
+    let safety = entry.safety.and_then(|id| {
+        context
+            .repository
+            .local_heads()
+            .ok()?
+            .into_iter()
+            .find(|head| head.id == id)
+    });
     let Some(safety) = safety else {
         fail!(
             UndoUnavailable,

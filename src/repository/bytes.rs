@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 
+use crate::error::{Code, Error};
 use crate::storage::Reader;
 
 /// Takes fixed-size fields off the front of a structure.
@@ -79,6 +80,15 @@ impl Read for ObjectRange<'_> {
             .map_err(io::Error::other)?;
         self.offset += length as u64;
         Ok(length)
+    }
+}
+
+/// An error of a store that went through `std::io` as it was (a network that broke is no damage);
+/// any other one means that `what` is damaged.
+pub(crate) fn own_or(error: io::Error, what: &str) -> Error {
+    match error.downcast::<Error>() {
+        Ok(error) => error,
+        Err(error) => Error::new(Code::SnapshotDamaged, what).because(error),
     }
 }
 

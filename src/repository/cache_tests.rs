@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use super::*;
+use crate::repository::manifest::Manifest;
 use crate::repository::testing::{Place, draft, pages};
 
 fn path(place: &Place, head: &Head) -> std::path::PathBuf {
@@ -14,7 +15,7 @@ fn is_believed(place: &Place, head: &Head) -> bool {
 }
 
 fn packs(place: &Place, head: &Head) -> Vec<crate::repository::pack::PackEntry> {
-    place.repository.open_manifest(head).unwrap().packs
+    Manifest::open(&**place.repository.local(), &head.key()).unwrap().packs
 }
 
 /// A snapshot and the cache of it.

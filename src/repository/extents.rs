@@ -6,9 +6,9 @@
 
 use std::io::{BufReader, Read, Write};
 
-use super::bytes::{get_varint, put_varint, unzigzag, zigzag};
+use super::bytes::{get_varint, own_or, put_varint, unzigzag, zigzag};
 use super::page_table::PageEntry;
-use crate::error::{Code, Error, Result, fail};
+use crate::error::{Error, Result, fail};
 
 /// A run of pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,7 +140,7 @@ fn failed(error: std::io::Error) -> Error {
 }
 
 fn damaged(error: std::io::Error) -> Error {
-    Error::new(Code::SnapshotDamaged, "the manifest's list of pages cannot be decoded").because(error)
+    own_or(error, "the manifest's list of pages cannot be decoded")
 }
 
 #[cfg(test)]

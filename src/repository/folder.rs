@@ -14,9 +14,12 @@ use uuid::Uuid;
 
 use super::manifest::{self, Head, Manifest};
 use super::pack::{self, PackEntry, VERSION};
+use super::survey::{self, Survey};
+use super::tiers::{LocalFirst, Tier};
+use crate::config::S3Config;
 use crate::error::{Code, Error, Result, fail};
 use crate::failpoint;
-use crate::storage::{LocalStore, Store, adopt, io_error, make_folder, replace};
+use crate::storage::{LocalStore, S3Store, Store, adopt, io_error, make_folder, replace};
 
 const DESCRIPTION: &str = "repository.json";
 
@@ -31,19 +34,22 @@ struct Description {
     encryption: Option<serde_json::Value>,
 }
 
-/// A local repository. Cheap to clone.
+/// A repository: a local folder, and a bucket where S3 is on. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Repository {
     folder: LocalStore,
     local: Arc<dyn Store>,
+    bucket: Option<S3Store>,
 }
 
 impl Repository {
     /// Touches nothing but `repository.json`, which is refused when it is of a newer format.
-    pub(crate) fn open(root: &Path) -> Result<Self> {
+    pub(crate) fn open(root: &Path, s3: Option<&S3Config>) -> Result<Self> {
         let folder = LocalStore::new(root);
+        let bucket = s3.map(|s3| S3Store::new(s3, &folder.path(crate::storage::SCRATCH)));
         let repository = Self {
             local: Arc::new(folder.clone()),
+            bucket: bucket.transpose()?,
             folder,
         };
         if let Some(value) = repository.read_json::<serde_json::Value>(DESCRIPTION)? {
@@ -86,6 +92,34 @@ impl Repository {
         &self.local
     }
 
+    /// The tier in the bucket; `None` when S3 is off.
+    pub(crate) fn bucket(&self) -> Option<&S3Store> {
+        self.bucket.as_ref()
+    }
+
+    /// As [`Repository::bucket`], for what cannot be done without.
+    pub(crate) fn require_bucket(&self) -> Result<&S3Store> {
+        match &self.bucket {
+            Some(bucket) => Ok(bucket),
+            None => fail!(
+                S3Disabled,
+                "S3 is off: set S3_BUCKET (and neither S3_DISABLE nor SNAPSHOT_S3_DISABLE)"
+            ),
+        }
+    }
+
+    /// What to read from: one tier when it is named, else each object from wherever it is, local first.
+    pub(crate) fn reading(&self, tier: Option<Tier>) -> Result<Arc<dyn Store>> {
+        Ok(match (tier, &self.bucket) {
+            (Some(Tier::S3), _) => Arc::new(self.require_bucket()?.clone()),
+            (Some(Tier::Local), _) | (None, None) => Arc::clone(&self.local),
+            (None, Some(bucket)) => Arc::new(LocalFirst {
+                local: Arc::clone(&self.local),
+                bucket: Arc::new(bucket.clone()),
+            }),
+        })
+    }
+
     /// Where scratch files go. A repository that may only be read has none; reading it uses the
     /// system's folder (whoever wants to store fails later, with the right error).
     pub(crate) fn scratch(&self) -> Result<PathBuf> {
@@ -116,24 +150,25 @@ impl Repository {
         Ok(())
     }
 
-    /// Heads of every snapshot, oldest first. Damaged manifests are left out and named in the log.
-    pub(crate) fn heads(&self) -> Result<Vec<Head>> {
-        let mut heads = Vec::new();
-        for (id, generation) in self.manifest_keys()? {
-            match manifest::read_head(&*self.local, &manifest::key(id, generation)) {
-                Ok(head) => heads.push(head),
-                Err(error) if error.code == Code::SnapshotDamaged => {
-                    tracing::warn!(snapshot = %id, reason = %error, "a snapshot is damaged and left out of the list");
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        heads.sort_by_key(|head| (head.created_at, head.id));
-        Ok(heads)
+    /// Heads of the snapshots in the local tier, oldest first. Damaged manifests are left out and
+    /// named in the log.
+    pub(crate) fn local_heads(&self) -> Result<Vec<Head>> {
+        survey::local(self).map(Survey::into_heads)
     }
 
-    pub(crate) fn open_manifest(&self, head: &Head) -> Result<Manifest> {
-        Manifest::open(&*self.local, &head.key())
+    /// Heads of the snapshots in reach, oldest first: a bucket that cannot be asked is left out
+    /// with a warning.
+    pub(crate) fn heads(&self) -> Result<Vec<Head>> {
+        self.survey().map(Survey::into_heads)
+    }
+
+    /// As [`Repository::heads`], with the tiers, and with what could not be read.
+    pub(crate) fn survey(&self) -> Result<Survey> {
+        let survey = survey::both(self)?;
+        if let Some(error) = &survey.bucket_failure {
+            tracing::warn!(code = error.code.as_str(), reason = %error, "the bucket cannot be asked; only local snapshots are seen");
+        }
+        Ok(survey)
     }
 
     /// Newest generation of every manifest, damaged ones included.

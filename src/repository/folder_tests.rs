@@ -67,7 +67,7 @@ fn packs_that_a_manifest_names_stay() {
     place.repository.remove_manifest(first.id).unwrap();
     place.repository.remove_unneeded_packs().unwrap();
     assert_eq!(keys(&place, "packs/"), 1);
-    place.repository.open_manifest(&second).unwrap();
+    Manifest::open(&**place.repository.local(), &second.key()).unwrap();
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn what_a_killed_process_left_is_swept_and_nothing_else() {
     std::mem::forget(marker);
     place.repository.sweep_after_crash().unwrap();
     assert_eq!(keys(&place, "packs/"), 1);
-    place.repository.open_manifest(&head).unwrap();
+    Manifest::open(&**place.repository.local(), &head.key()).unwrap();
     drop(place.repository.mark_as_busy().unwrap());
     assert_eq!(std::fs::read_dir(place.scratch()).unwrap().count(), 0);
 }
@@ -110,7 +110,7 @@ fn a_repository_of_a_newer_format_or_with_encryption_is_refused_by_name() {
         description[field] = value;
         place.repository.replace_json(DESCRIPTION, &description).unwrap();
         assert_eq!(
-            code(Repository::open(place.repository.root())),
+            code(Repository::open(place.repository.root(), None)),
             Some(Code::RepositoryNewer),
             "{description}"
         );
@@ -121,13 +121,13 @@ fn a_repository_of_a_newer_format_or_with_encryption_is_refused_by_name() {
 fn opening_makes_nothing_and_making_it_twice_keeps_its_id() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("not/yet");
-    let repository = Repository::open(&root).unwrap();
+    let repository = Repository::open(&root, None).unwrap();
     assert!(repository.heads().unwrap().is_empty());
     assert_eq!(repository.stored_bytes().unwrap(), 0);
     assert!(!folder.path().join("not").exists());
     repository.init().unwrap();
     let first = std::fs::read(root.join(DESCRIPTION)).unwrap();
-    Repository::open(&root).unwrap().init().unwrap();
+    Repository::open(&root, None).unwrap().init().unwrap();
     assert_eq!(std::fs::read(root.join(DESCRIPTION)).unwrap(), first);
 }
 

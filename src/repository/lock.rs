@@ -30,6 +30,31 @@ pub(crate) struct Lock {
     holder: Option<PathBuf>,
 }
 
+/// What a lock is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Subject {
+    /// The objects of the local tier.
+    Repository,
+    /// Who copies between the tiers, which takes long and needs no other lock.
+    Mirror,
+}
+
+impl Subject {
+    const fn file(self) -> &'static str {
+        match self {
+            Self::Repository => "lock",
+            Self::Mirror => "mirror.lock",
+        }
+    }
+
+    fn holder_path(self, root: &Path) -> PathBuf {
+        root.join("local").join(match self {
+            Self::Repository => "lock.json",
+            Self::Mirror => "mirror.json",
+        })
+    }
+}
+
 /// Shared for reading, exclusive for everything that adds or removes objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
@@ -39,10 +64,16 @@ pub(crate) enum Mode {
 
 impl Lock {
     /// Waits for the lock until `timeout`, then `REPOSITORY_BUSY` names the holder.
-    pub(crate) fn acquire(root: &Path, mode: Mode, operation: &str, timeout: Duration) -> Result<Self> {
+    pub(crate) fn acquire(
+        root: &Path,
+        subject: Subject,
+        mode: Mode,
+        operation: &str,
+        timeout: Duration,
+    ) -> Result<Self> {
         let folder = root.join("local");
         make_folder(&folder, root)?;
-        let path = folder.join("lock");
+        let path = folder.join(subject.file());
         let is_new = !path.exists();
         let file = OpenOptions::new()
             .create(true)
@@ -63,14 +94,14 @@ impl Lock {
             match attempt {
                 Ok(()) => break,
                 Err(TryLockError::WouldBlock) if Instant::now() < deadline => std::thread::sleep(POLL),
-                Err(TryLockError::WouldBlock) => return Err(busy(root, timeout)),
+                Err(TryLockError::WouldBlock) => return Err(busy(root, subject, timeout)),
                 Err(TryLockError::Error(error)) => return Err(io_error("lock", &path, error)),
             }
         }
         // Only for messages, all of it: failing must not fail the operation.
         if mode == Mode::Shared {
             // The writer before is gone, and is not to be blamed for a reader.
-            let _ = std::fs::remove_file(holder_path(root));
+            let _ = std::fs::remove_file(subject.holder_path(root));
         } else {
             let holder = Holder {
                 pid: std::process::id(),
@@ -78,11 +109,11 @@ impl Lock {
                 since: Timestamp::now(),
             };
             if let Ok(json) = serde_json::to_vec(&holder) {
-                let _ = std::fs::write(holder_path(root), json);
-                let _ = adopt(&holder_path(root), root);
+                let _ = std::fs::write(subject.holder_path(root), json);
+                let _ = adopt(&subject.holder_path(root), root);
             }
         }
-        let holder = (mode == Mode::Exclusive).then(|| holder_path(root));
+        let holder = (mode == Mode::Exclusive).then(|| subject.holder_path(root));
         Ok(Self { file, holder })
     }
 }
@@ -96,12 +127,8 @@ impl Drop for Lock {
     }
 }
 
-fn holder_path(root: &Path) -> PathBuf {
-    root.join("local/lock.json")
-}
-
-fn busy(root: &Path, timeout: Duration) -> Error {
-    let holder = std::fs::read(holder_path(root))
+fn busy(root: &Path, subject: Subject, timeout: Duration) -> Error {
+    let holder = std::fs::read(subject.holder_path(root))
         .ok()
         .and_then(|json| serde_json::from_slice::<Holder>(&json).ok());
     let who = holder.map_or_else(

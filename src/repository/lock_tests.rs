@@ -10,7 +10,13 @@ use crate::repository::testing::{Place, code};
 use Mode::{Exclusive, Shared};
 
 fn try_lock(place: &Place, mode: Mode, operation: &str) -> Result<Lock> {
-    Lock::acquire(place.repository.root(), mode, operation, Duration::ZERO)
+    Lock::acquire(
+        place.repository.root(),
+        Subject::Repository,
+        mode,
+        operation,
+        Duration::ZERO,
+    )
 }
 
 fn busy_message(place: &Place, mode: Mode) -> String {
@@ -100,7 +106,13 @@ fn who_waits_gets_the_lock_when_it_is_free() {
     std::thread::scope(|scope| {
         let place = &place;
         scope.spawn(move || {
-            let lock = Lock::acquire(place.repository.root(), Exclusive, "delete", Duration::from_secs(60));
+            let lock = Lock::acquire(
+                place.repository.root(),
+                Subject::Repository,
+                Exclusive,
+                "delete",
+                Duration::from_secs(60),
+            );
             send.send(lock.map(drop)).unwrap();
         });
         assert!(outcome.try_recv().is_err());
@@ -131,7 +143,7 @@ fn a_writer_that_has_finished_or_died_is_not_blamed_for_a_reader() {
 
     // A writer that was killed cannot clear its name away.
     let died = r#"{"pid":4711,"operation":"deleteSnapshot","since":"2026-01-01T00:00:00Z"}"#;
-    std::fs::write(holder_path(place.repository.root()), died).unwrap();
+    std::fs::write(Subject::Repository.holder_path(place.repository.root()), died).unwrap();
     let _reader = try_lock(&place, Shared, "listSnapshots").unwrap();
     let message = busy_message(&place, Exclusive);
     assert!(!message.contains("4711"), "{message}");
@@ -142,7 +154,7 @@ fn a_holder_that_cannot_be_read_is_another_operation() {
     let place = Place::new();
     let _held = try_lock(&place, Exclusive, "createSnapshot").unwrap();
     for content in ["", "{", "[1]"] {
-        std::fs::write(holder_path(place.repository.root()), content).unwrap();
+        std::fs::write(Subject::Repository.holder_path(place.repository.root()), content).unwrap();
         assert!(busy_message(&place, Shared).contains("another operation"));
     }
 }

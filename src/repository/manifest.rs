@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::bytes::{Fields, ObjectRange};
+use super::bytes::{Fields, ObjectRange, own_or};
 use super::extents::{self, Extents};
 use super::hash::{StructureHash, hex, parse_hex};
 use super::pack::{PackEntry, VERSION, refuse_newer};
@@ -213,8 +213,20 @@ pub(crate) struct Manifest {
 }
 
 impl Manifest {
-    /// Opens a manifest and checks the hash of every part.
+    /// Opens a manifest and checks the hash of every part; a damaged one is looked for a second
+    /// time where the store knows another copy.
     pub(crate) fn open(store: &dyn Store, key: &str) -> Result<Self> {
+        match (Self::open_in(store, key), store.second()) {
+            (Err(error), Some(second)) if error.code == Code::SnapshotDamaged => {
+                let opened = Self::open_in(&*second, key)?;
+                tracing::warn!(reason = %error, "a manifest is damaged; its other copy is used");
+                Ok(opened)
+            }
+            (opened, _) => opened,
+        }
+    }
+
+    fn open_in(store: &dyn Store, key: &str) -> Result<Self> {
         let what = format!("manifest {}", store.locate(key));
         let object = store.open(key)?;
         let (head, head_end) = read_head_from(&*object, key, &what)?;
@@ -227,6 +239,8 @@ impl Manifest {
                 extents_offset + head.extents_len
             );
         }
+        // Read twice: for the hash, and for the extents.
+        object.fetch(&[head_end..object.size()])?;
         let mut table = vec![0; (extents_offset - head_end) as usize];
         object.read_exact_at(head_end, &mut table)?;
         let mut hasher = blake3::Hasher::new();
@@ -236,7 +250,7 @@ impl Manifest {
                 offset: extents_offset,
                 end: object.size(),
             })
-            .map_err(|error| Error::new(Code::SnapshotDamaged, format!("{what} cannot be read")).because(error))?;
+            .map_err(|error| own_or(error, &format!("{what} cannot be read")))?;
         if blake3::hash(&table) != parse_hash(&head.pack_table_hash)?
             || hasher.finalize() != parse_hash(&head.extents_hash)?
         {

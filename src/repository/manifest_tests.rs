@@ -46,7 +46,7 @@ fn a_manifest_comes_back_as_it_was_written() {
     );
     assert_eq!(head.page_list_hash().unwrap(), table.list_hash().unwrap());
 
-    let mut snapshot = Snapshot::open(&place.repository, &head).unwrap();
+    let mut snapshot = Snapshot::open(&**place.repository.local(), &head).unwrap();
     let back = snapshot.page_table(&place.scratch()).unwrap();
     for (number, data) in (1..).zip(&pages) {
         assert_eq!(back.get(number).unwrap(), table.get(number).unwrap());
@@ -168,7 +168,7 @@ fn packs_that_no_page_needs_are_left_out_and_the_rest_renumbered() {
         .map(|run| (run.first_page, run.count, run.pack, run.position))
         .collect();
     assert_eq!(runs, [(1, 1, 2, 0), (2, 1, 1, 1), (3, 1, 2, 2)]);
-    let mut snapshot = Snapshot::open(&place.repository, &head).unwrap();
+    let mut snapshot = Snapshot::open(&**place.repository.local(), &head).unwrap();
     let table = snapshot.page_table(&place.scratch()).unwrap();
     for number in 1..=3 {
         assert!(snapshot.page(&table.get(number).unwrap()).unwrap() == page(number, 512));
@@ -187,7 +187,7 @@ fn the_lock_byte_page_is_a_hole_that_reads_as_zeros() {
     ]);
     // Page 2 of the pack is page 3 of this image.
     let head = place.publish(draft("a", 512), &table, &packs).unwrap();
-    let snapshot = Snapshot::open(&place.repository, &head).unwrap();
+    let snapshot = Snapshot::open(&**place.repository.local(), &head).unwrap();
     assert_eq!(
         code(snapshot.page_table(&place.scratch()).map(drop)),
         Some(Code::SnapshotDamaged),
@@ -195,7 +195,7 @@ fn the_lock_byte_page_is_a_hole_that_reads_as_zeros() {
     );
     let hole_last = place.table(&[stored.get(1).unwrap(), stored.get(2).unwrap(), PageEntry::HOLE]);
     let head = place.publish(draft("b", 512), &hole_last, &packs).unwrap();
-    let mut snapshot = Snapshot::open(&place.repository, &head).unwrap();
+    let mut snapshot = Snapshot::open(&**place.repository.local(), &head).unwrap();
     let table = snapshot.page_table(&place.scratch()).unwrap();
     assert_eq!(table.get(3).unwrap(), PageEntry::HOLE);
     let mut image = Vec::new();
@@ -212,7 +212,7 @@ fn the_lock_byte_page_is_a_hole_that_reads_as_zeros() {
 fn an_image_without_pages_has_a_manifest_too() {
     let place = Place::new();
     let head = place.snapshot(draft("empty", 4096), &[]);
-    let mut snapshot = Snapshot::open(&place.repository, &head).unwrap();
+    let mut snapshot = Snapshot::open(&**place.repository.local(), &head).unwrap();
     assert_eq!((head.page_count, head.packs()), (0, 0));
     let table = snapshot.page_table(&place.scratch()).unwrap();
     let mut runs = 0;
@@ -232,7 +232,7 @@ fn footers_that_are_not_those_of_the_page_list_are_damage() {
     let mut entries: Vec<PageEntry> = table.iter().map(|entry| entry.unwrap()).collect();
     entries[1].hash = page_hash(b"another page");
     let head = place.publish(draft("a", 512), &place.table(&entries), &packs).unwrap();
-    let snapshot = Snapshot::open(&place.repository, &head).unwrap();
+    let snapshot = Snapshot::open(&**place.repository.local(), &head).unwrap();
     assert_eq!(
         code(snapshot.page_table(&place.scratch()).map(drop)),
         Some(Code::SnapshotDamaged)

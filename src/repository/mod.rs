@@ -9,6 +9,7 @@
 //! ```
 //! The byte tables are in `docs/format.md`.
 
+pub(crate) mod bucket;
 pub(crate) mod bytes;
 pub(crate) mod cache;
 pub(crate) mod extents;
@@ -17,6 +18,7 @@ pub(crate) mod hash;
 pub(crate) mod lineage;
 pub(crate) mod lock;
 pub(crate) mod manifest;
+pub(crate) mod mirror;
 pub(crate) mod pack;
 pub(crate) mod pack_reader;
 pub(crate) mod pack_writer;
@@ -24,6 +26,9 @@ pub(crate) mod packed_pages;
 pub(crate) mod page_table;
 pub(crate) mod restores;
 pub(crate) mod snapshot;
+pub(crate) mod survey;
+pub(crate) mod tiers;
+
 #[cfg(test)]
 pub(crate) mod testing;
 

@@ -1,6 +1,10 @@
 //! Reads pages back out of a pack. A reader exists only for a pack whose footer was verified.
 
-use super::bytes::{Fields, ObjectRange};
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::bytes::{Fields, ObjectRange, own_or};
 use super::hash::{PAGE_HASH_LEN, PageHash, page_hash};
 use super::pack::{FRAME_ENTRY_LEN, HEADER_LEN, Header, PAGE_ENTRY_LEN, PackEntry, TRAILER_LEN, Trailer};
 use crate::error::{Code, Error, Result, fail};
@@ -16,10 +20,25 @@ pub(crate) struct PackReader {
     footer_offset: u64,
     /// Where each frame starts, and where the last one ends: at most 32 KB.
     frame_offsets: Vec<u64>,
+    entry: PackEntry,
+    /// Where to read a frame again that turns out to be damaged.
+    second: Option<Arc<dyn Store>>,
 }
 
 impl PackReader {
+    /// Opens a pack; a damaged one is looked for a second time where the store knows another copy.
     pub(crate) fn open(store: &dyn Store, entry: &PackEntry) -> Result<Self> {
+        match (Self::open_in(store, entry), store.second()) {
+            (Err(error), Some(second)) if error.code == Code::SnapshotDamaged => {
+                let opened = Self::open_in(&*second, entry)?;
+                tracing::warn!(reason = %error, "a pack is damaged; its other copy is used");
+                Ok(opened)
+            }
+            (opened, _) => opened,
+        }
+    }
+
+    fn open_in(store: &dyn Store, entry: &PackEntry) -> Result<Self> {
         let name = format!("pack {}", store.locate(&entry.key()));
         let object = store.open(&entry.key())?;
         let size = object.size();
@@ -29,6 +48,10 @@ impl PackReader {
         let mut header_bytes = [0; HEADER_LEN];
         object.read_exact_at(0, &mut header_bytes)?;
         let header = Header::decode(&header_bytes, &name)?;
+        // The footer is read several times, in small pieces.
+        let frames = entry.pages.div_ceil(header.pages_per_frame) as usize;
+        let footer = entry.pages as usize * PAGE_ENTRY_LEN + frames * FRAME_ENTRY_LEN + TRAILER_LEN;
+        object.fetch(&[size.saturating_sub(footer as u64)..size])?;
         let mut trailer_bytes = [0; TRAILER_LEN];
         object.read_exact_at(size - TRAILER_LEN as u64, &mut trailer_bytes)?;
         let trailer = Trailer::decode(&trailer_bytes, size, &name)?;
@@ -44,7 +67,7 @@ impl PackReader {
         };
         hasher
             .update_reader(footer)
-            .map_err(|error| damaged(&name, "cannot be read").because(error))?;
+            .map_err(|error| own_or(error, &format!("{name} cannot be read")))?;
         if hasher.finalize() != trailer.footer_hash {
             fail!(
                 SnapshotDamaged,
@@ -60,7 +83,23 @@ impl PackReader {
             pages: trailer.pages,
             footer_offset: trailer.footer_offset,
             frame_offsets,
+            entry: entry.clone(),
+            second: store.second(),
         })
+    }
+
+    pub(crate) fn is_far(&self) -> bool {
+        self.object.is_far()
+    }
+
+    /// Brings frames near, where the store is far away.
+    pub(crate) fn fetch(&self, frames: &BTreeSet<u32>) -> Result<()> {
+        let range = |frame: &u32| {
+            let bounds = self.frame_offsets.get(*frame as usize..*frame as usize + 2)?;
+            Some(bounds[0]..bounds[1])
+        };
+        let ranges: Vec<Range<u64>> = frames.iter().filter_map(range).collect();
+        self.object.fetch(&ranges)
     }
 
     pub(crate) fn page_size(&self) -> u32 {
@@ -104,6 +143,17 @@ impl PackReader {
 
     /// Decompresses a frame and checks the hash of every page in it.
     pub(crate) fn frame(&self, frame: u32) -> Result<Vec<u8>> {
+        match (self.read_frame(frame), &self.second) {
+            (Err(error), Some(second)) if error.code == Code::SnapshotDamaged => {
+                let data = Self::open_in(&**second, &self.entry)?.read_frame(frame)?;
+                tracing::warn!(reason = %error, "a frame is damaged; its other copy is used");
+                Ok(data)
+            }
+            (read, _) => read,
+        }
+    }
+
+    fn read_frame(&self, frame: u32) -> Result<Vec<u8>> {
         let first = frame * self.pages_per_frame;
         let pages = self.pages_per_frame.min(self.pages.saturating_sub(first));
         let (start, end) = match (

@@ -1,6 +1,6 @@
 //! Random access to pages in packs, with the frames used last kept decompressed.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use super::pack::PackEntry;
 use super::pack_reader::PackReader;
@@ -10,6 +10,8 @@ use crate::storage::Store;
 
 /// Decompressed frames kept at hand: 64 × 256 KiB.
 const FRAMES_KEPT: usize = 64;
+/// Packs that are opened at a time: each takes a few trips where the store is far away.
+const OPENERS: usize = 8;
 
 /// Packs that are present and well formed.
 pub(crate) struct PackedPages {
@@ -22,10 +24,7 @@ pub(crate) struct PackedPages {
 impl PackedPages {
     /// Opens packs, checking sizes, headers, trailers and the hashes of the footers.
     pub(crate) fn open(store: &dyn Store, packs: &[PackEntry], page_size: u32) -> Result<Self> {
-        let packs: Vec<PackReader> = packs
-            .iter()
-            .map(|pack| PackReader::open(store, pack))
-            .collect::<Result<_>>()?;
+        let packs = open_all(store, packs)?;
         if packs.iter().any(|pack| pack.page_size() != page_size) {
             fail!(
                 SnapshotDamaged,
@@ -37,6 +36,26 @@ impl PackedPages {
             page_size,
             frames: VecDeque::new(),
         })
+    }
+
+    pub(crate) fn is_far(&self) -> bool {
+        self.packs.iter().any(PackReader::is_far)
+    }
+
+    /// See [`super::snapshot::Snapshot::fetch`].
+    pub(crate) fn fetch(&self, wanted: impl Iterator<Item = Result<PageEntry>>) -> Result<()> {
+        let mut frames: Vec<BTreeSet<u32>> = vec![BTreeSet::new(); self.packs.len()];
+        for entry in wanted {
+            let entry = entry?;
+            if entry.pack != 0 {
+                let frame = self.pack(entry.pack)?.frame_of(entry.position);
+                frames[entry.pack as usize - 1].insert(frame);
+            }
+        }
+        for (pack, frames) in self.packs.iter().zip(frames) {
+            pack.fetch(&frames)?;
+        }
+        Ok(())
     }
 
     /// A pack by its number, which starts at 1.
@@ -78,6 +97,11 @@ impl PackedPages {
         }
     }
 
+    /// Reads every page of every pack and compares it with its hash.
+    pub(crate) fn read_back(&self) -> Result<()> {
+        self.read_back_last(self.packs.len())
+    }
+
     /// Reads every page of the last `count` packs and compares it with its hash, on two threads.
     pub(crate) fn read_back_last(&self, count: usize) -> Result<()> {
         let new = &self.packs[self.packs.len() - count..];
@@ -97,4 +121,28 @@ impl PackedPages {
             })
         })
     }
+}
+
+/// Opens packs, several at a time when there are many.
+fn open_all(store: &dyn Store, packs: &[PackEntry]) -> Result<Vec<PackReader>> {
+    let share = packs.len().div_ceil(OPENERS).max(1);
+    let open = |packs: &[PackEntry]| -> Result<Vec<PackReader>> {
+        packs.iter().map(|pack| PackReader::open(store, pack)).collect()
+    };
+    if share == 1 && packs.len() < 2 {
+        return open(packs);
+    }
+    let opened: Vec<Result<Vec<PackReader>>> = std::thread::scope(|scope| {
+        let threads: Vec<_> = packs
+            .chunks(share)
+            .map(|share| scope.spawn(move || open(share)))
+            .collect();
+        let died = |_| Err(Error::new(Code::Internal, "an opening thread died"));
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap_or_else(died))
+            .collect()
+    });
+    let opened: Vec<Vec<PackReader>> = opened.into_iter().collect::<Result<_>>()?;
+    Ok(opened.into_iter().flatten().collect())
 }

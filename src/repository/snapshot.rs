@@ -3,11 +3,11 @@
 use std::path::Path;
 use std::sync::mpsc::sync_channel;
 
-use super::folder::Repository;
 use super::manifest::{Head, Manifest};
 use super::packed_pages::PackedPages;
 use super::page_table::{PageEntry, PageTable, PageTableWriter};
 use crate::error::{Code, Error, Result, fail};
+use crate::storage::Store;
 
 /// Runs of pages (1 MiB) between the thread that decompresses and the one that consumes.
 const RUNS_IN_FLIGHT: usize = 8;
@@ -20,9 +20,9 @@ pub(crate) struct Snapshot {
 }
 
 impl Snapshot {
-    pub(crate) fn open(repository: &Repository, head: &Head) -> Result<Self> {
-        let manifest = repository.open_manifest(head)?;
-        let pages = PackedPages::open(&**repository.local(), &manifest.packs, head.page_size)?;
+    pub(crate) fn open(store: &dyn Store, head: &Head) -> Result<Self> {
+        let manifest = Manifest::open(store, &head.key())?;
+        let pages = PackedPages::open(store, &manifest.packs, head.page_size)?;
         Ok(Self { manifest, pages })
     }
 
@@ -67,6 +67,16 @@ impl Snapshot {
             );
         }
         Ok(table)
+    }
+
+    /// Whether pages come over a network.
+    pub(crate) fn is_far(&self) -> bool {
+        self.pages.is_far()
+    }
+
+    /// Brings the frames of these pages near, all of them together and nothing else.
+    pub(crate) fn fetch(&self, wanted: impl Iterator<Item = Result<PageEntry>>) -> Result<()> {
+        self.pages.fetch(wanted)
     }
 
     /// The bytes of one page, compared with its hash.

@@ -27,7 +27,7 @@ pub(crate) struct Place {
 impl Place {
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let repository = Repository::open(&folder.path().join("repository")).unwrap();
+        let repository = Repository::open(&folder.path().join("repository"), None).unwrap();
         repository.init().unwrap();
         Self { repository, folder }
     }

@@ -9,6 +9,7 @@ mod s3;
 
 use std::io::Write;
 use std::ops::Range;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
@@ -41,6 +42,11 @@ pub(crate) trait Store: Send + Sync {
     fn list(&self, prefix: &str) -> Result<Vec<Object>>;
     /// Removes an object; a missing one is no error.
     fn remove(&self, key: &str) -> Result<()>;
+    /// Where to look again when what this store gave turns out to be damaged: another copy, or the
+    /// same one once more where a network lies between.
+    fn second(&self) -> Option<Arc<dyn Store>> {
+        None
+    }
     /// How a person or the application names the object (absolute path, or S3 key).
     fn locate(&self, key: &str) -> String;
 }
@@ -65,5 +71,9 @@ pub(crate) trait Reader: Send + Sync {
     /// away fetches them together and keeps them at hand. They may end after the object.
     fn fetch(&self, _ranges: &[Range<u64>]) -> Result<()> {
         Ok(())
+    }
+    /// Whether reading costs a trip over a network, so that [`Reader::fetch`] is worth preparing.
+    fn is_far(&self) -> bool {
+        false
     }
 }

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use super::{Channel, Job};
-use crate::engine::{self, Context, Host, Level};
+use crate::engine::{self, Context, Direction, Host, Level};
 use crate::error::{Code, Error, Result, fail};
 use crate::failpoint;
 
@@ -31,7 +31,10 @@ pub(crate) fn run(job: Job, channel: &Channel) -> Result<Value> {
             let name: Option<String> = args.get("name")?;
             Ok(json!({ "snapshot": engine::create(&context, name.as_deref())? }))
         }
-        "restoreFromSnapshot" => Ok(json!({ "snapshot": engine::restore(&context, &args.text("name")?)? })),
+        "restoreFromSnapshot" => {
+            let context = context.of_tier(args.get("tier")?);
+            Ok(json!({ "snapshot": engine::restore(&context, &args.text("name")?)? }))
+        }
         "undoRestore" => Ok(json!({ "snapshot": engine::undo(&context)? })),
         "bootstrapDatabase" => engine::bootstrap(&context),
         "isDatabaseEmpty" => Ok(json!({ "empty": engine::is_database_empty(&context)? })),
@@ -43,11 +46,22 @@ pub(crate) fn run(job: Job, channel: &Channel) -> Result<Value> {
         }
         "getSnapshot" => Ok(json!({ "snapshot": engine::get(&context, &args.text("name")?)? })),
         "verifySnapshot" => {
+            let context = context.of_tier(args.get("tier")?);
             let level = args.get("level")?.unwrap_or(Level::Data);
             Ok(json!(engine::verify(&context, &args.text("name")?, level)?))
         }
-        "exportSnapshot" => engine::export(&context, &args.text("name")?, &PathBuf::from(args.text("path")?)),
+        "exportSnapshot" => {
+            let context = context.of_tier(args.get("tier")?);
+            engine::export(&context, &args.text("name")?, &PathBuf::from(args.text("path")?))
+        }
         "deleteSnapshot" => engine::delete(&context, &args.text("name")?),
+        "deleteObject" => engine::delete_object(&context, &args.text("key")?),
+        "headObject" => engine::head_object(&context, &args.text("key")?),
+        "sync" => {
+            let direction = args.get("direction")?.unwrap_or(Direction::Up);
+            Ok(json!(engine::sync(&context, direction)?))
+        }
+        "checkStorage" => engine::check_storage(&context),
         "status" => engine::status(&context),
         other => fail!(Internal, "unknown operation {other}"),
     }

@@ -1,0 +1,165 @@
+//! From the local tier into the bucket.
+//!
+//! A snapshot is complete in the local tier before the first byte is sent. Until it is complete in
+//! the bucket too, a note in `local/pending/` makes it `PENDING`, and later calls go on with it.
+//! Uploading holds no lock of the repository, only that of the mirror: restores need not wait.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use uuid::Uuid;
+
+use super::{Context, catalog};
+use crate::error::{Code, Error, Result};
+use crate::failpoint;
+use crate::repository::bucket::{deletion, tombstones};
+use crate::repository::lock::{Lock, Mode, Subject};
+use crate::repository::manifest::{Head, Kind};
+use crate::repository::mirror::{self, Missing};
+use crate::storage::{S3Store, Store};
+
+const NOTES: &str = "local/pending/";
+
+/// Notes that a snapshot has to go into the bucket. Before its manifest is published.
+pub(crate) fn remember(context: &Context, id: Uuid) -> Result<()> {
+    context.repository.replace_json(&format!("{NOTES}{id}"), &id)
+}
+
+/// Forgets that; after the upload, or when the snapshot is deleted.
+pub(crate) fn forget(context: &Context, id: Uuid) -> Result<()> {
+    context.repository.local().remove(&format!("{NOTES}{id}"))
+}
+
+/// Snapshots that are not in the bucket yet. None when S3 is off: nothing is waited for then.
+pub(crate) fn pending(context: &Context) -> Result<BTreeSet<Uuid>> {
+    if context.repository.bucket().is_none() {
+        return Ok(BTreeSet::new());
+    }
+    let notes = context.repository.local().list(NOTES)?;
+    let id = |key: &str| Uuid::try_parse(key.strip_prefix(NOTES)?).ok();
+    Ok(notes.iter().filter_map(|note| id(&note.key)).collect())
+}
+
+/// Uploads every pending snapshot, the oldest first, and brings their rows up to date. Fails when
+/// `new` is not in the bucket afterwards; that older ones are not is a warning.
+pub(crate) fn upload_pending(context: &Context, database: &Path, new: &Head) -> Result<()> {
+    let Some(bucket) = context.repository.bucket() else {
+        return Ok(());
+    };
+    let _mirror = lock(context, "createSnapshot")?;
+    let pending = pending(context)?;
+    let heads = context.repository.local_heads()?;
+    mirror::prepare_bucket(bucket)?;
+    let mut outcome = Ok(());
+    for head in heads.iter().filter(|head| pending.contains(&head.id)) {
+        let uploaded = upload(context, bucket, head).and_then(|_| forget(context, head.id));
+        match uploaded {
+            Ok(()) => write_row(context, database, head),
+            Err(error) if head.id == new.id => outcome = Err(error),
+            Err(error) => {
+                tracing::warn!(snapshot = %head.name, code = error.code.as_str(), reason = %error, "an earlier snapshot is still not in the bucket");
+            }
+        }
+    }
+    outcome
+}
+
+/// The right to copy between the tiers, which one process has at a time.
+pub(crate) fn lock(context: &Context, operation: &str) -> Result<Lock> {
+    Lock::acquire(
+        context.repository.root(),
+        Subject::Mirror,
+        Mode::Exclusive,
+        operation,
+        context.config.lock_timeout(),
+    )
+}
+
+/// Uploads one local snapshot: packs before the manifest, then the check that no other host has
+/// swept a pack meanwhile. Returns the bytes that were sent.
+pub(crate) fn upload(context: &Context, bucket: &S3Store, head: &Head) -> Result<u64> {
+    let local = &**context.repository.local();
+    let Missing { packs, needed, bytes } = mirror::missing(local, bucket, head)?;
+    let mut sent = 0;
+    let mut count = |more: u64| {
+        context.host.check_alive()?;
+        sent += more;
+        context.host.progress("upload", sent.min(bytes), bytes, "bytes");
+        Ok(())
+    };
+    for pack in &packs {
+        failpoint::reached("upload.before-pack")?;
+        mirror::copy_pack(local, bucket, pack, head.page_size, false, &mut count)?;
+    }
+    failpoint::reached("upload.before-manifest")?;
+    publish_manifest(context, bucket, head, &mut count)?;
+    failpoint::reached("upload.after-manifest")?;
+    let mut put_back = |pack: &_| mirror::copy_pack(local, bucket, pack, head.page_size, false, &mut count);
+    let settled = deletion::settle(bucket, head.id, &needed, &mut put_back, context.config.lock_timeout());
+    if tombstones::exists(bucket, head.id)? {
+        // Another host deleted it in the moment between our look and the manifest.
+        take_back(bucket, head)?;
+    }
+    settled?;
+    Ok(sent)
+}
+
+/// Publishes the manifest unless the snapshot was deleted meanwhile, here or by another host.
+fn publish_manifest(context: &Context, bucket: &S3Store, head: &Head, count: &mut mirror::Copied<'_>) -> Result<()> {
+    let _lock = context.lock_for_reading("createSnapshot")?;
+    let local = &**context.repository.local();
+    if tombstones::exists(bucket, head.id)? {
+        return Err(deleted(head));
+    }
+    mirror::copy(local, bucket, &head.key(), count)
+}
+
+fn take_back(bucket: &S3Store, head: &Head) -> Result<()> {
+    for object in bucket.list(&format!("snapshots/{}.", head.id))? {
+        bucket.remove(&object.key)?;
+    }
+    Err(deleted(head))
+}
+
+fn deleted(head: &Head) -> Error {
+    Error::new(
+        Code::UploadFailed,
+        format!(
+            "{} was deleted in the bucket by another host, so it is not uploaded again; the local copy stays",
+            head.name
+        ),
+    )
+}
+
+/// Whether a snapshot belongs into the bucket: safety and forensic images are this host's affair.
+pub(crate) fn belongs_into_bucket(head: &Head) -> bool {
+    head.kind == Kind::Snapshot
+}
+
+/// Writes what became of an upload into the table. Best effort, like every row.
+pub(crate) fn write_row(context: &Context, database: &Path, head: &Head) {
+    match catalog::record(context, head) {
+        Ok(record) => catalog::update_row(context, database, &record),
+        Err(error) => tracing::warn!(reason = %error, "the record of an uploaded snapshot could not be made"),
+    }
+}
+
+/// The error of a snapshot that is stored locally only.
+pub(crate) fn failed(head: &Head, error: Error) -> Error {
+    if error.code == Code::Aborted {
+        return error;
+    }
+    let reason = match error.code {
+        Code::UploadFailed => error.to_string(),
+        code => format!("{}: {error}", code.as_str()),
+    };
+    Error::new(
+        Code::UploadFailed,
+        format!(
+            "{} is complete in the local repository, but not in the bucket ({reason}). It stays PENDING; \
+             the next createSnapshot or sync() uploads it",
+            head.name
+        ),
+    )
+    .because(error)
+}
