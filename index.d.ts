@@ -1,4 +1,8 @@
-/** State of a snapshot. `PENDING`: stored, but not yet everywhere it should be. */
+import type { S3Options, SnapshotS3Client, StorageCheckResult, SyncOptions, SyncResult } from './lib/s3.js';
+
+export * from './lib/s3.js';
+
+/** State of a snapshot. `PENDING`: complete locally, not yet in the bucket; `sync()` finishes it. */
 export type SnapshotStatus = 'PENDING' | 'COMPLETED' | 'FAILED';
 
 /** State of the last restore from a snapshot. */
@@ -10,12 +14,18 @@ export type RestoreStatus = 'IN_PROGRESS' | 'SUCCESS' | 'FAILED';
  */
 export type SnapshotKind = 'snapshot' | 'safety' | 'forensic' | 'plain';
 
+/** A place where snapshots are: the local repository, or the bucket. */
+export type SnapshotTier = 'local' | 's3';
+
 /** A row of the application's `Snapshot` table. */
 export interface SnapshotRecord {
   /** UUID v4 in lower case. */
   id: string;
   name: string;
-  /** Absolute path of the manifest (of the file itself for `plain` ones); empty when `FAILED`. */
+  /**
+   * With S3 on the key of the manifest in the bucket, else its absolute path; that of the `.db` itself
+   * for `plain` ones. Empty when `FAILED`.
+   */
   s3Key: string;
   /** SHA-256 of the database image in lower-case hex; equals `sha256sum` of an export. */
   checksum: string;
@@ -33,6 +43,8 @@ export interface SnapshotRecord {
 /** A snapshot as the repository knows it. */
 export interface SnapshotInfo extends SnapshotRecord {
   kind: SnapshotKind;
+  /** Where it is complete. */
+  tiers: SnapshotTier[];
   /** Bytes of one database page; `null` for `plain` ones, like the fields below but `storedSize`. */
   pageSize: number | null;
   pageCount: number | null;
@@ -78,8 +90,17 @@ export interface SnapshotOptions {
   databaseUrl?: string;
   /** Folder of the snapshots. Default: `SNAPSHOT_DIR`, else `backups/` beside the database. */
   snapshotDir?: string;
-  /** `false` or `null` ignores `S3_BUCKET`. This version stores locally only. */
-  s3?: false | null;
+  /**
+   * The bucket that holds the snapshots as well; `false` or `null` switches S3 off. Taken as a whole: an
+   * object of a call replaces that of the constructor. `S3_DISABLE` or `SNAPSHOT_S3_DISABLE` = `true`
+   * wins over it. Default: by the environment.
+   */
+  s3?: S3Options | false | null;
+  /**
+   * How long the packs of a deleted snapshot stay in the bucket, in milliseconds, counted from the moment
+   * they were marked: time for other hosts to notice. Default: 86400000 (a day).
+   */
+  deleteGraceMs?: number;
   /** How long to wait for the repository's lock and for SQLite's locks, in milliseconds. Default: 60000. */
   lockTimeoutMs?: number;
   /**
@@ -122,8 +143,14 @@ export interface SnapshotOptions {
   log?: SnapshotLog | null;
 }
 
+/** Options of the calls that read a snapshot. */
+export interface ReadOptions extends SnapshotOptions {
+  /** Reads from there alone; `'s3'` rejects with `S3_DISABLED` when S3 is off. Default: both, local first for each object. */
+  tier?: SnapshotTier;
+}
+
 /** Options of {@link SnapshotWriter.verifySnapshot}. */
-export interface VerifyOptions extends SnapshotOptions {
+export interface VerifyOptions extends ReadOptions {
   /**
    * `structure`: manifest and packs are there and fit together. `data`: every page is read and
    * hashed. `database`: SQLite checks the image as well. Default: `'data'`.
@@ -145,7 +172,7 @@ export interface BootstrapResult {
   snapshot?: { name: string; timestamp: Date; checksum: string };
   /** Rows of the three core tables after the restore. */
   counts?: { realities: number; paths: number; fields: number };
-  /** Newer snapshots that were damaged and passed over, each with the reason. */
+  /** Damaged newer snapshots, or a bucket that could not be reached; one sentence each. */
   passedOver?: string[];
   /** What went wrong; absent when there was nothing to do. */
   error?: string;
@@ -172,7 +199,7 @@ export interface ExportResult {
 
 export interface DeleteResult {
   name: string;
-  /** Bytes that the repository is smaller by. */
+  /** Bytes that the local repository is smaller by. */
   freedBytes: number;
 }
 
@@ -196,8 +223,8 @@ export interface ResetResult {
 }
 
 /**
- * Codes of this package's JavaScript side; the engine adds its own, such as `SNAPSHOT_NOT_FOUND`
- * or `REPOSITORY_BUSY`.
+ * Codes of this package's JavaScript side and those about S3; the engine adds its own, such as
+ * `SNAPSHOT_NOT_FOUND` or `REPOSITORY_BUSY`. All of them: docs/errors.md.
  */
 export type SnapshotErrorCode =
   | 'INVALID_ARGUMENT'
@@ -207,13 +234,23 @@ export type SnapshotErrorCode =
   | 'WORKER_NOT_ALLOWED'
   | 'WORKER_FAILED'
   | 'ABORTED'
-  | 'S3_NOT_AVAILABLE'
+  | 'UPLOAD_FAILED'
+  | 'S3_CREDENTIALS'
+  | 'S3_ACCESS_DENIED'
+  | 'S3_BUCKET_NOT_FOUND'
+  | 'S3_REGION_WRONG'
+  | 'S3_UNREACHABLE'
+  | 'S3_CLOCK_SKEW'
+  | 'S3_UNSUPPORTED'
+  | 'S3_DISABLED'
+  | 'S3_FAILED'
   | (string & {});
 
 /** Every rejection of this package. The prefix of `message` and `code` are API, the rest is prose. */
 export declare class SnapshotError extends Error {
   constructor(code: string, message: string, cause?: unknown);
-  readonly name: 'SnapshotError';
+  /** `NotFound` where {@link SnapshotS3Client.send} rejects as the AWS SDK does. */
+  readonly name: 'SnapshotError' | 'NotFound';
   /** Stable and upper-case. */
   readonly code: SnapshotErrorCode;
   /** The inner error. */
@@ -232,18 +269,20 @@ export declare class SnapshotWriter {
 
   /** Folder of the snapshots by the present options and environment; `null` when neither tells. */
   get snapshotDir(): string | null;
-  /** The configured bucket, `null` when S3 is off. This version reports it and stores locally only. */
+  /** The configured bucket; `null` when S3 is off. */
   get s3Bucket(): string | null;
-  /** `null` when S3 is off; else an object whose `send` rejects in this version. */
-  get s3Client(): { send(command: unknown): Promise<never> } | null;
+  /** Always the same object; `null` when S3 is off. */
+  get s3Client(): SnapshotS3Client | null;
   /** Assignable; reads as `console` when unset. */
   get log(): SnapshotLog;
   set log(log: SnapshotLog | null | undefined);
 
   /**
-   * Takes a transactionally consistent snapshot and stores what changed since the last one.
+   * Takes a transactionally consistent snapshot and stores what changed since the last one: locally,
+   * then, with S3 on, in the bucket.
    * @param name 1 to 200 characters; default `snapshot_<ISO timestamp>`.
-   * @throws {SnapshotError} message starts `Failed to create snapshot: `.
+   * @throws {SnapshotError} message starts `Failed to create snapshot: `. `UPLOAD_FAILED`: it is stored
+   *   locally and `PENDING`; the next `createSnapshot` or `sync` uploads it.
    */
   createSnapshot(name?: string | null, options?: SnapshotOptions): Promise<SnapshotResult>;
 
@@ -251,7 +290,7 @@ export declare class SnapshotWriter {
    * Makes the database what it was at a snapshot, in one transaction; open connections see it.
    * @throws {SnapshotError} message starts `Failed to restore from snapshot: `; the database is as before.
    */
-  restoreFromSnapshot(name: string, options?: SnapshotOptions): Promise<SnapshotResult>;
+  restoreFromSnapshot(name: string, options?: ReadOptions): Promise<SnapshotResult>;
 
   /**
    * Takes the last restore back: restores what the database held before it. What was written since
@@ -266,7 +305,7 @@ export declare class SnapshotWriter {
   /** Whether no core table has a row; a missing or zero-byte file is empty. */
   isDatabaseEmpty(options?: SnapshotOptions): Promise<boolean>;
 
-  /** Every snapshot in the repository. */
+  /** Every snapshot of the local repository and, with S3 on, of the bucket. */
   listSnapshots(options?: SnapshotOptions): Promise<SnapshotInfo[]>;
 
   /** @throws {SnapshotError} `SNAPSHOT_NOT_FOUND`. */
@@ -280,10 +319,27 @@ export declare class SnapshotWriter {
    * @param file relative paths start at the working directory.
    * @throws {SnapshotError} `EXPORT_TARGET_EXISTS`, `EXPORT_TARGET_UNWRITABLE`.
    */
-  exportSnapshot(name: string, file: string, options?: SnapshotOptions): Promise<ExportResult>;
+  exportSnapshot(name: string, file: string, options?: ReadOptions): Promise<ExportResult>;
 
-  /** Deletes a snapshot and every page that no other snapshot needs. */
+  /**
+   * Deletes a snapshot and every page that no other snapshot needs; in the bucket the pages go after
+   * {@link SnapshotOptions.deleteGraceMs}.
+   * @throws {SnapshotError} `S3_UNSUPPORTED` when the provider has no conditional writes.
+   */
   deleteSnapshot(name: string, options?: SnapshotOptions): Promise<DeleteResult>;
+
+  /**
+   * Mirrors the snapshots that are missing in the bucket, here, or in either place.
+   * @throws {SnapshotError} message starts `Failed to sync: `; `S3_DISABLED` when S3 is off.
+   */
+  sync(options?: SyncOptions): Promise<SyncResult>;
+
+  /**
+   * Tests against the bucket what the provider supports and the credentials allow, with objects of its
+   * own that it removes again. What fails is a result, not a rejection.
+   * @throws {SnapshotError} message starts `Failed to check storage: `; `S3_DISABLED` when S3 is off.
+   */
+  checkStorage(options?: SnapshotOptions): Promise<StorageCheckResult>;
 
   /** Summary of database and repository. */
   status(options?: SnapshotOptions): Promise<StatusResult>;

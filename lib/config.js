@@ -8,6 +8,7 @@
 const fs = require('node:fs');
 const path = require('node:path');
 const { SnapshotError } = require('./errors.js');
+const { resolveS3 } = require('./s3-config.js');
 
 const DEFAULTS = {
   lockTimeoutMs: 60_000,
@@ -17,6 +18,7 @@ const DEFAULTS = {
   catalogSize: 'clamped',
   coreTables: ['Reality', 'RecursionPath', 'ConsciousnessField'],
   postRestoreTimeoutMs: 300_000,
+  deleteGraceMs: 24 * 60 * 60 * 1000,
 };
 
 /**
@@ -41,6 +43,8 @@ function resolveConfig(options, needs, notice = () => {}) {
     catalogSize: value('catalogSize'),
     coreTables: value('coreTables'),
     postRestore: postRestore(options.postRestoreCommand, value('postRestoreTimeoutMs')),
+    s3: needs === 'nothing' ? null : resolveS3(options, notice),
+    deleteGraceMs: value('deleteGraceMs'),
   };
 }
 
@@ -54,15 +58,6 @@ function currentSnapshotDir(options) {
   } catch {
     return null;
   }
-}
-
-/** The bucket that is configured, or null when S3 is off. */
-function currentBucket(options) {
-  const disabled = [process.env.SNAPSHOT_S3_DISABLE, process.env.S3_DISABLE].some(
-    (flag) => flag?.toLowerCase() === 'true',
-  );
-  const switchedOff = options.s3 === false || options.s3 === null;
-  return switchedOff || disabled ? null : process.env.S3_BUCKET || null;
 }
 
 function postRestore(command, timeoutMs) {
@@ -181,4 +176,4 @@ function splitOnce(text, separator) {
   return at < 0 ? [text] : [text.slice(0, at), text.slice(at + separator.length)];
 }
 
-module.exports = { resolveConfig, currentSnapshotDir, currentBucket, DEFAULTS };
+module.exports = { resolveConfig, currentSnapshotDir };

@@ -2,10 +2,12 @@
 
 const { distance } = require('fastest-levenshtein');
 const { SnapshotError } = require('./errors.js');
+const { RULES: S3 } = require('./s3-config.js');
 
 // Beyond this many edits a suggestion is a guess.
 const FARTHEST_SUGGESTION = 4;
 const LONGEST_NAME = 200;
+const CREDENTIAL = /accesskey|secret|token|credential|password|profile/i;
 
 const isText = (value) => typeof value === 'string' && value.trim() !== '' && !value.includes('\0');
 const isTextList = (value) => Array.isArray(value) && value.length > 0 && value.every(isText);
@@ -21,11 +23,15 @@ const oneOf =
 const isSignal = (value) =>
   isObject(value) && typeof value.aborted === 'boolean' && typeof value.addEventListener === 'function';
 
-/** Every public option: what it accepts and how a refusal describes that. */
+/** Every public option: what it accepts, how a refusal describes that, and the options inside it. */
 const COMMON = {
   databaseUrl: [isText, 'a non-empty string'],
   snapshotDir: [isText, 'a non-empty string'],
-  s3: [oneOf(false, null), 'false or null (this version stores locally only)'],
+  s3: [
+    (value) => value === false || value === null || (isObject(value) && !Array.isArray(value)),
+    'an object, or false or null (off)',
+    S3,
+  ],
   lockTimeoutMs: [isDuration, 'a whole number of milliseconds'],
   commitTimeoutMs: [isDuration, 'a whole number of milliseconds'],
   maxWriterStallMs: [isDuration, 'a whole number of milliseconds'],
@@ -37,15 +43,27 @@ const COMMON = {
     'a command line, an array of program and arguments, or null',
   ],
   postRestoreTimeoutMs: [isDuration, 'a whole number of milliseconds'],
+  deleteGraceMs: [isDuration, 'a whole number of milliseconds'],
   nodePath: [isText, 'the path of a Node.js executable'],
   signal: [orNull(isSignal), 'an AbortSignal'],
   onProgress: [orNull((value) => typeof value === 'function'), 'a function'],
   log: [orNull((value) => isObject(value) || typeof value === 'function'), 'a logger object'],
 };
 
-const VERIFY = {
+/** Of calls that read a snapshot. */
+const READ = {
   ...COMMON,
+  tier: [oneOf('local', 's3'), "'local' or 's3'"],
+};
+
+const VERIFY = {
+  ...READ,
   level: [oneOf('structure', 'data', 'database'), "'structure', 'data' or 'database'"],
+};
+
+const SYNC = {
+  ...COMMON,
+  direction: [oneOf('up', 'down', 'both'), "'up', 'down' or 'both'"],
 };
 
 /** Checks an options object and returns a copy of what was given (`undefined` means not given). */
@@ -56,24 +74,32 @@ function checkOptions(options, schema = COMMON) {
   if (typeof options !== 'object' || Array.isArray(options)) {
     throw new SnapshotError('INVALID_ARGUMENT', 'options must be an object');
   }
+  return checkEach(options, schema, '');
+}
+
+/** `path` leads to these options: empty, or `s3.`. */
+function checkEach(options, schema, path) {
   const given = {};
   for (const [name, value] of Object.entries(options)) {
     if (!Object.hasOwn(schema, name)) {
-      throw new SnapshotError('INVALID_ARGUMENT', `unknown option "${name}"${suggestion(name, schema)}`);
+      throw new SnapshotError('INVALID_ARGUMENT', `unknown option "${path}${name}"${hint(name, schema)}`);
     }
     if (value === undefined) {
       continue;
     }
-    const [accepts, expected] = schema[name];
+    const [accepts, expected, inner] = schema[name];
     if (!accepts(value)) {
-      throw new SnapshotError('INVALID_ARGUMENT', `option "${name}" must be ${expected}`);
+      throw new SnapshotError('INVALID_ARGUMENT', `option "${path}${name}" must be ${expected}`);
     }
-    given[name] = value;
+    given[name] = inner && isObject(value) ? checkEach(value, inner, `${path}${name}.`) : value;
   }
   return given;
 }
 
-function suggestion(name, schema) {
+function hint(name, schema) {
+  if (CREDENTIAL.test(name)) {
+    return '; credentials are no options, the AWS SDK finds them (AWS_ACCESS_KEY_ID, AWS_PROFILE, a role, …)';
+  }
   const farness = (valid) => distance(name.toLowerCase(), valid.toLowerCase());
   const closest = Object.keys(schema).reduce((best, next) => (farness(next) < farness(best) ? next : best));
   return farness(closest) <= FARTHEST_SUGGESTION ? `; did you mean "${closest}"?` : '';
@@ -105,4 +131,4 @@ function checkPath(path, what) {
   }
 }
 
-module.exports = { checkOptions, checkName, checkPath, VERIFY };
+module.exports = { checkOptions, checkName, checkPath, READ, VERIFY, SYNC };

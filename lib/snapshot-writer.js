@@ -4,17 +4,19 @@
 const hrtime = process.hrtime.bigint;
 const path = require('node:path');
 const { logTo, once } = require('./callbacks.js');
-const { resolveConfig, currentSnapshotDir, currentBucket } = require('./config.js');
+const { resolveConfig, currentSnapshotDir } = require('./config.js');
 const { withPrefix } = require('./errors.js');
-const { checkOptions, checkName, checkPath, VERIFY } = require('./options.js');
+const { checkOptions, checkName, checkPath, READ, VERIFY, SYNC } = require('./options.js');
 const { withDates, withDate } = require('./records.js');
-const { s3Client } = require('./s3-client.js');
+const s3Client = require('./s3-client.js');
+const { currentBucket, s3IsOff } = require('./s3-config.js');
 const { runJob, notAllowed } = require('./worker-client.js');
 
 /** Snapshots, verifies and restores one SQLite database. Types and documentation: index.d.ts. */
 class SnapshotWriter {
   #options;
   #log = null;
+  #s3Client = { send: (command) => this.#send(command) };
 
   constructor(options) {
     this.#options = checkOptions(options);
@@ -39,7 +41,7 @@ class SnapshotWriter {
   }
 
   get s3Client() {
-    return this.s3Bucket === null ? null : s3Client;
+    return this.s3Bucket === null ? null : this.#s3Client;
   }
 
   async createSnapshot(name, options) {
@@ -54,7 +56,8 @@ class SnapshotWriter {
   async restoreFromSnapshot(name, options) {
     return this.#attempt('Failed to restore from snapshot: ', async () => {
       checkName(name);
-      return this.#restore('restoreFromSnapshot', { name }, options);
+      const { tier, ...others } = checkOptions(options, READ);
+      return this.#restore('restoreFromSnapshot', { name, tier }, others);
     });
   }
 
@@ -101,8 +104,8 @@ class SnapshotWriter {
   async verifySnapshot(name, options) {
     return this.#attempt('Failed to verify snapshot: ', async () => {
       checkName(name);
-      const { level = 'data', ...others } = checkOptions(options, VERIFY);
-      const { value } = await this.#run('verifySnapshot', { name, level }, others, 'repository');
+      const { level = 'data', tier, ...others } = checkOptions(options, VERIFY);
+      const { value } = await this.#run('verifySnapshot', { name, level, tier }, others, 'repository');
       return value;
     });
   }
@@ -111,12 +114,9 @@ class SnapshotWriter {
     return this.#attempt('Failed to export snapshot: ', async () => {
       checkName(name);
       checkPath(file, 'the file to export to');
-      const { value } = await this.#run(
-        'exportSnapshot',
-        { name, path: path.resolve(file) },
-        options,
-        'repository',
-      );
+      const { tier, ...others } = checkOptions(options, READ);
+      const args = { name, path: path.resolve(file), tier };
+      const { value } = await this.#run('exportSnapshot', args, others, 'repository');
       return value;
     });
   }
@@ -125,6 +125,21 @@ class SnapshotWriter {
     return this.#attempt('Failed to delete snapshot: ', async () => {
       checkName(name);
       const { value } = await this.#run('deleteSnapshot', { name }, options, 'repository');
+      return value;
+    });
+  }
+
+  async sync(options) {
+    return this.#attempt('Failed to sync: ', async () => {
+      const { direction = 'up', ...others } = checkOptions(options, SYNC);
+      const { value } = await this.#run('sync', { direction }, others, 'repository');
+      return value;
+    });
+  }
+
+  async checkStorage(options) {
+    return this.#attempt('Failed to check storage: ', async () => {
+      const { value } = await this.#run('checkStorage', {}, options, 'repository');
       return value;
     });
   }
@@ -155,6 +170,17 @@ class SnapshotWriter {
     });
   }
 
+  async #send(command) {
+    const { answer, value } = await this.#attempt(s3Client.PREFIX, async () => {
+      // Whoever kept the client may have switched S3 off since.
+      if (this.s3Bucket === null) throw s3IsOff(this.#options);
+      const { operation, args, answer } = s3Client.requestOf(command, this.s3Bucket);
+      const { value } = await this.#run(operation, args, undefined, 'repository');
+      return { answer, value };
+    });
+    return answer(value);
+  }
+
   async #restore(operation, args, options) {
     const started = hrtime();
     const { value } = await this.#run(operation, args, options);
@@ -165,19 +191,12 @@ class SnapshotWriter {
   async #run(operation, args, callOptions, needs = 'database') {
     const options = { ...this.#options, ...checkOptions(callOptions) };
     const log = logTo((callOptions && callOptions.log) ?? this.log);
-    this.#warnAboutS3(options, log);
     const config = resolveConfig(options, needs, once(log));
+    if (config.s3 === null && needsBucket(operation, args)) {
+      throw s3IsOff(options);
+    }
     const { onProgress, signal, nodePath } = options;
     return runJob({ operation, config, args, log, onProgress, signal, nodePath });
-  }
-
-  #warnAboutS3(options, log) {
-    if (currentBucket(options) !== null) {
-      once(log)(
-        'warn',
-        'S3_BUCKET is set, but this version of snapshot-writer stores snapshots locally only',
-      );
-    }
   }
 
   /** Every failure of a method becomes a SnapshotError with the method's prefix. */
@@ -188,6 +207,10 @@ class SnapshotWriter {
       throw withPrefix(prefix, error?.code === 'ERR_ACCESS_DENIED' ? notAllowed(error) : error);
     }
   }
+}
+
+function needsBucket(operation, { tier }) {
+  return tier === 's3' || operation === 'sync' || operation === 'checkStorage';
 }
 
 /** Whole milliseconds, never zero: the application divides by it. */

@@ -71,7 +71,11 @@ test.each([
   ['postRestoreCommand', ['npx', 3]],
   ['databaseUrl', ''],
   ['snapshotDir', 7],
-  ['s3', { bucket: 'x' }],
+  ['s3', 'bucket'],
+  ['s3', true],
+  ['s3', ['bucket']],
+  ['deleteGraceMs', -1],
+  ['deleteGraceMs', '1 day'],
   ['signal', {}],
   ['onProgress', 'loud'],
   ['log', 'file'],
@@ -90,6 +94,26 @@ test('level belongs to verifySnapshot alone', async () => {
   expect(wrong.message).toContain('"level"');
   const misplaced = await rejection(writer.createSnapshot('a', { level: 'data' }));
   expect(misplaced.message).toContain('unknown option "level"');
+});
+
+test('tier belongs to the calls that read a snapshot', async () => {
+  const calls = [
+    (options) => writer.verifySnapshot('a', options),
+    (options) => writer.restoreFromSnapshot('a', options),
+    (options) => writer.exportSnapshot('a', 'file', options),
+  ];
+  for (const call of calls) {
+    expect((await rejection(call({ tier: 'both' }))).message).toContain(`"tier" must be 'local' or 's3'`);
+  }
+  const misplaced = await rejection(writer.createSnapshot('a', { tier: 's3' }));
+  expect(misplaced.message).toContain('unknown option "tier"');
+});
+
+test('direction belongs to sync alone', async () => {
+  const wrong = await rejection(writer.sync({ direction: 'sideways' }));
+  expect(wrong.message).toBe(`Failed to sync: option "direction" must be 'up', 'down' or 'both'`);
+  const misplaced = await rejection(writer.checkStorage({ direction: 'up' }));
+  expect(misplaced.message).toBe('Failed to check storage: unknown option "direction"');
 });
 
 test('bootstrapDatabase resolves whatever is wrong', async () => {

@@ -32,6 +32,8 @@ test.each([
   ['show'],
   ['create', 'a', 'b'],
   ['verify', 'a', '--level', 'deep'],
+  ['restore', 'a', '--tier', 'both'],
+  ['sync', '--direction', 'sideways'],
   ['list', '--colour'],
 ])('wrong usage (%s) ends with 2 and says why on standard error', (...args) => {
   const { status, stdout, stderr } = run(...args);
@@ -110,9 +112,9 @@ describe('formats', () => {
   test('a table fits 80 columns, wraps long names and has no colour', () => {
     const name = 'scheduled_2026-01-02T03-04-05-678Z and a rather long remark';
     const text = format.table(
-      ['CREATED', 'AGE', 'SIZE', 'STORED', 'NAME'],
-      [['2026-01-02 03:04', '59 min', '58.3 MB', '1.31 MB', name]],
-      { rightAligned: [1, 2, 3], widths: [16, 6, 7, 7, 36] },
+      ['CREATED', 'SIZE', 'STORED', 'TIER', 'NAME'],
+      [['2026-01-02 03:04', '58.3 MB', '1.31 MB', 'pending', name]],
+      { rightAligned: [1, 2], widths: [16, 7, 7, 7, 35] },
     );
     expect(Math.max(...text.split('\n').map((line) => line.length))).toBeLessThanOrEqual(80);
     // eslint-disable-next-line no-control-regex

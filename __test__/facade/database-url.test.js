@@ -145,5 +145,7 @@ test('the worker gets the defaults spelled out', () => {
     catalogSize: 'clamped',
     coreTables: ['Reality', 'RecursionPath', 'ConsciousnessField'],
     postRestore: { command: ['true'], timeoutMs: 300000, cwd: folder },
+    s3: null,
+    deleteGraceMs: 86400000,
   });
 });

@@ -1,7 +1,7 @@
 // Compiled, never run: the types that an application relies on.
 
 import { SnapshotError, SnapshotWriter, snapshotWriter } from 'snapshot-writer';
-import type { SnapshotInfo, SnapshotRecord } from 'snapshot-writer';
+import type { SnapshotInfo, SnapshotRecord, SnapshotTier, StorageCheck } from 'snapshot-writer';
 import instance from 'snapshot-writer/snapshotWriter.cjs';
 
 const writer: SnapshotWriter = new SnapshotWriter({ lockTimeoutMs: 5_000, log: console });
@@ -24,6 +24,44 @@ const when: Date | undefined = source?.timestamp;
 await writer.verifySnapshot('a', { level: 'database' });
 // @ts-expect-error a level belongs to verifySnapshot alone
 await writer.createSnapshot('a', { level: 'data' });
+
+const remote = new SnapshotWriter({
+  s3: {
+    bucket: 'b',
+    prefix: 'p/',
+    region: 'eu-central-1',
+    endpoint: 'http://127.0.0.1:8333',
+    forcePathStyle: true,
+  },
+  deleteGraceMs: 3_600_000,
+});
+new SnapshotWriter({ s3: false });
+// @ts-expect-error credentials are no options
+new SnapshotWriter({ s3: { bucket: 'b', accessKeyId: 'x' } });
+const { uploaded, skipped, bytesDownloaded } = await remote.sync({ direction: 'both' });
+const reasons: string[] = skipped.map(({ name, reason }) => `${name}: ${reason}` + bytesDownloaded.toFixed());
+const { ok, checks, conditionalWrites } = await remote.checkStorage();
+const failed: StorageCheck[] = checks.filter((check) => check.required && !check.ok);
+const tiers: SnapshotTier[] | undefined = list[0]?.tiers;
+await remote.verifySnapshot('a', { tier: 's3', level: 'structure' });
+await remote.restoreFromSnapshot('a', { tier: 'local' });
+await remote.exportSnapshot('a', 'a.db', { tier: 's3' });
+// @ts-expect-error both is what it does anyway
+await remote.exportSnapshot('a', 'a.db', { tier: 'both' });
+// @ts-expect-error a tier belongs to reading
+await remote.createSnapshot('a', { tier: 's3' });
+
+// As the SDK declares its commands.
+class HeadObjectCommand {
+  constructor(
+    readonly input: { Bucket: string | undefined; Key: string | undefined; Range?: string | undefined },
+  ) {}
+}
+const { ContentLength, LastModified } =
+  (await remote.s3Client?.send(new HeadObjectCommand({ Bucket: 'b', Key: 'k' }))) ?? {};
+const bytes: number | undefined = ContentLength;
+const modified: Date | undefined = LastModified;
+
 // @ts-expect-error misspelt
 new SnapshotWriter({ lockTimeout: 5 });
 // @ts-expect-error a name is needed
@@ -32,7 +70,8 @@ await writer.restoreFromSnapshot();
 try {
   await writer.undoRestore();
 } catch (failure) {
-  if (failure instanceof SnapshotError && failure.code === 'UNDO_CONFLICT') console.log(failure.cause);
+  if (failure instanceof SnapshotError && failure.code === 'S3_UNREACHABLE') console.log(failure.cause);
 }
 
 export { success, durationMs, created, restored, record, list, bootstrapped, error, when };
+export { uploaded, reasons, ok, failed, conditionalWrites, tiers, bytes, modified };

@@ -2,13 +2,10 @@
 
 // What each command does and how its outcome reads.
 
-const { age, duration, facts, size, table, time } = require('./format.js');
+const { age, duration, facts, size, table, time, widthsWithRest } = require('./format.js');
 const exitCodes = require('./exit-codes.js');
 
 const moment = (date) => `${time(date)} (${age(date)} ago)`;
-
-// 80 columns less those of time, age, size and stored size, and of the gaps.
-const NAME_WIDTH = 36;
 
 async function create({ writer, print }, name) {
   print(await writer.createSnapshot(name), ({ snapshot, durationMs }) =>
@@ -25,25 +22,29 @@ async function create({ writer, print }, name) {
 async function list({ writer, print }) {
   print(await writer.listSnapshots(), (snapshots) => {
     if (snapshots.length === 0) return 'No snapshots.';
-    // Through a pipe a name stays on its line, however long.
-    const nameWidth = process.stdout.isTTY ? NAME_WIDTH : Infinity;
-    const widths = process.stdout.isTTY ? [16, 6, 7, 7, NAME_WIDTH] : undefined;
+    const widths = widthsWithRest(16, 7, 7, 7);
     const rows = snapshots.map((snapshot) => [
       time(snapshot.createdAt),
-      age(snapshot.createdAt),
       size(snapshot.size),
       size(snapshot.storedSize),
-      labelled(snapshot, nameWidth),
+      place(snapshot),
+      labelled(snapshot, widths?.at(-1) ?? Infinity),
     ]);
-    return table(['CREATED', 'AGE', 'SIZE', 'STORED', 'NAME'], rows, { rightAligned: [1, 2, 3], widths });
+    return table(['CREATED', 'SIZE', 'STORED', 'TIER', 'NAME'], rows, { rightAligned: [1, 2], widths });
   });
+}
+
+/** Where a snapshot is complete; `pending` when it is not yet everywhere it should be. */
+function place({ status, tiers }) {
+  if (status === 'PENDING') return 'pending';
+  return tiers.length === 2 ? 'both' : (tiers[0] ?? 'none');
 }
 
 /** The name, with whatever is unusual about the snapshot; on a line of its own where it does not fit. */
 function labelled({ name, kind, status, isEmpty }, width) {
   const notes = [];
   if (kind !== 'snapshot') notes.push(kind);
-  if (status !== 'COMPLETED') notes.push(status.toLowerCase());
+  if (status === 'FAILED') notes.push('failed');
   if (isEmpty) notes.push('empty');
   if (notes.length === 0) return name;
   const note = `(${notes.join(', ')})`;
@@ -58,18 +59,24 @@ async function show({ writer, print }, name) {
       ['status', snapshot.status],
       ['created', moment(snapshot.createdAt)],
       ['database', snapshot.databaseName],
-      ['size', `${size(snapshot.size)} (${snapshot.pageCount} pages of ${snapshot.pageSize} bytes)`],
+      ['size', `${size(snapshot.size)}${pages(snapshot)}`],
       ['stored', `${size(snapshot.storedSize)} added by this snapshot`],
       ['sha256', snapshot.checksum],
       ['restored', snapshot.lastRestoredAt ? moment(snapshot.lastRestoredAt) : 'never'],
       ['id', snapshot.id],
-      ['file', snapshot.s3Key],
+      ['tier', `${snapshot.tiers.join(' and ') || 'none'}${pending(snapshot)}`],
+      ['key', snapshot.s3Key],
     ]),
   );
 }
 
+const pages = ({ pageCount, pageSize }) =>
+  pageCount === null ? '' : ` (${pageCount} pages of ${pageSize} bytes)`;
+
+const pending = ({ status }) => (status === 'PENDING' ? '; not yet complete in the bucket: "sync"' : '');
+
 async function verify({ writer, print, options }, name) {
-  const result = await writer.verifySnapshot(name, { level: options.level });
+  const result = await writer.verifySnapshot(name, { level: options.level, tier: options.tier });
   print(result, ({ ok, level, problems }) =>
     ok
       ? `"${name}" is good (level ${level}).`
@@ -78,7 +85,7 @@ async function verify({ writer, print, options }, name) {
   return result.ok ? exitCodes.OK : exitCodes.PROBLEMS;
 }
 
-async function restore({ writer, print, confirm }, name) {
+async function restore({ writer, print, confirm, options }, name) {
   await confirm(async () => {
     const snapshot = await writer.getSnapshot(name);
     return [
@@ -86,7 +93,7 @@ async function restore({ writer, print, confirm }, name) {
       `Restore "${name}" of ${moment(snapshot.createdAt)}, ${size(snapshot.size)}?`,
     ].join('\n');
   });
-  print(await writer.restoreFromSnapshot(name), restored);
+  print(await writer.restoreFromSnapshot(name, { tier: options.tier }), restored);
 }
 
 async function undo({ writer, print, confirm }) {
@@ -98,8 +105,8 @@ function restored({ snapshot, durationMs }) {
   return `Restored "${snapshot.name}" of ${time(snapshot.createdAt)} in ${duration(durationMs)}.`;
 }
 
-async function exportFile({ writer, print }, name, file) {
-  print(await writer.exportSnapshot(name, file), (exported) =>
+async function exportFile({ writer, print, options }, name, file) {
+  print(await writer.exportSnapshot(name, file, { tier: options.tier }), (exported) =>
     facts([
       ['file', exported.path],
       ['size', size(exported.size)],
@@ -124,6 +131,7 @@ async function status({ writer, print }) {
     facts([
       ['database', now.databasePath ?? 'not configured'],
       ['repository', now.snapshotDir],
+      ['bucket', writer.s3Bucket ?? 'none, S3 is off'],
       ['snapshots', String(now.snapshots)],
       ['stored', size(now.storedBytes)],
       ['latest', now.latest ? `${now.latest.name}, ${moment(now.latest.createdAt)}` : 'none'],

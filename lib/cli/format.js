@@ -46,6 +46,9 @@ function duration(milliseconds) {
   return milliseconds < 1000 ? `${milliseconds} ms` : `${(milliseconds / 1000).toFixed(1)} s`;
 }
 
+const GAP = '  ';
+const NARROWEST = 20;
+
 const NO_LINES = Object.fromEntries(
   [
     ...['top', 'top-mid', 'top-left', 'top-right', 'bottom', 'bottom-mid', 'bottom-left', 'bottom-right'],
@@ -53,14 +56,27 @@ const NO_LINES = Object.fromEntries(
   ].map((part) => [part, '']),
 );
 
-/** Columns without lines or colour; `rightAligned` counts from 0. Long cells wrap at `widths`. */
-function table(head, rows, { rightAligned = [], widths } = {}) {
+/**
+ * The widths of a table that fills the terminal: those of the first columns, and what is left for
+ * the last one. None through a pipe, where every row stays on its line.
+ */
+function widthsWithRest(...widths) {
+  if (!process.stdout.isTTY) return undefined;
+  const taken = widths.reduce((sum, width) => sum + width + GAP.length, 0);
+  return [...widths, Math.max(NARROWEST, (process.stdout.columns || 80) - taken)];
+}
+
+/**
+ * Columns without lines or colour; `rightAligned` counts from 0. Long cells wrap at `widths`,
+ * anywhere or, with `prose`, between words.
+ */
+function table(head, rows, { rightAligned = [], widths, prose = false } = {}) {
   const grid = new Table({
     head,
-    chars: { ...NO_LINES, middle: '  ' },
+    chars: { ...NO_LINES, middle: GAP },
     style: { head: [], border: [], 'padding-left': 0, 'padding-right': 0 },
     colAligns: head.map((_, column) => (rightAligned.includes(column) ? 'right' : 'left')),
-    ...(widths && { colWidths: widths, wordWrap: true, wrapOnWordBoundary: false }),
+    ...(widths && { colWidths: widths, wordWrap: true, wrapOnWordBoundary: prose }),
   });
   grid.push(...rows);
   return trimLines(grid.toString());
@@ -79,4 +95,4 @@ function trimLines(text) {
     .join('\n');
 }
 
-module.exports = { size, age, time, duration, table, facts };
+module.exports = { size, age, time, duration, table, widthsWithRest, facts };

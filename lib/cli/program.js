@@ -8,18 +8,29 @@ const { version } = require('../../package.json');
 const commands = require('./commands.js');
 const exitCodes = require('./exit-codes.js');
 const { runCommand, printError } = require('./session.js');
+const storage = require('./storage.js');
 
 const HELP = `
 Exit codes:
   0    done
   1    failed
   2    wrong usage, or a confirmation is needed and nobody can be asked (--yes)
-  3    the verification found problems
+  3    the verification or the check of the storage found problems
   130  interrupted or declined
 
 Environment:
-  DATABASE_URL   the SQLite file, such as file:./prisma/dev.db
-  SNAPSHOT_DIR   the folder of the snapshots (default: backups/ beside the database)`;
+  DATABASE_URL  the SQLite file, such as file:./prisma/dev.db
+  SNAPSHOT_DIR  the folder of the snapshots (default: backups/ beside the
+                database)
+  S3_BUCKET     the bucket that holds them as well (default: none, S3 is off)
+  S3_PREFIX     what every key in it begins with (default: snapshots/; / for
+                nothing)
+  S3_FORCE_PATH_STYLE
+                true or false (default: true for IP addresses and localhost)
+  S3_DISABLE, SNAPSHOT_S3_DISABLE
+                true switches S3 off, whatever else is set
+  AWS_REGION, AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_PROFILE, ...
+                as the AWS SDK reads them`;
 
 /** Runs the command line and resolves with the exit code. */
 async function main(argv) {
@@ -61,19 +72,36 @@ function build(done) {
     });
   };
   const yes = ['-y, --yes', 'do not ask for confirmation'];
+  const tier = () =>
+    new Option('--tier <tier>', 'read from there alone (default: both, local first)').choices([
+      'local',
+      's3',
+    ]);
 
   add('create [name]', 'take a snapshot', commands.create);
   add('list', 'list the snapshots', commands.list);
   add('show <name>', 'show one snapshot', commands.show);
-  add('verify <name>', 'check that a snapshot can be restored', commands.verify).addOption(
-    new Option('--level <level>', 'how thoroughly')
-      .choices(['structure', 'data', 'database'])
-      .default('data'),
-  );
-  add('restore <name>', 'make the database what it was at a snapshot', commands.restore).option(...yes);
+  add('verify <name>', 'check that a snapshot can be restored', commands.verify)
+    .addOption(
+      new Option('--level <level>', 'how thoroughly')
+        .choices(['structure', 'data', 'database'])
+        .default('data'),
+    )
+    .addOption(tier());
+  add('restore <name>', 'make the database what it was at a snapshot', commands.restore)
+    .option(...yes)
+    .addOption(tier());
   add('undo', 'take the last restore back', commands.undo).option(...yes);
-  add('export <name> <file>', 'write a snapshot as a plain SQLite file', commands.exportFile);
+  add('export <name> <file>', 'write a snapshot as a plain SQLite file', commands.exportFile).addOption(
+    tier(),
+  );
   add('delete <name>', 'delete a snapshot', commands.remove).option(...yes);
+  add('sync', 'mirror snapshots that are missing in the bucket, or here', storage.sync).addOption(
+    new Option('--direction <direction>', 'up: to the bucket, down: from it')
+      .choices(['up', 'down', 'both'])
+      .default('up'),
+  );
+  add('check-storage', 'test what the bucket and its credentials allow', storage.check);
   add('status', 'summarise database and snapshots', commands.status);
   return program;
 }
