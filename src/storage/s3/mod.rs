@@ -103,6 +103,11 @@ impl Store for S3Store {
         self.wait(self.bucket().delete(key))
     }
 
+    /// A wire that corrupts may not do it twice.
+    fn second(&self) -> Option<Arc<dyn Store>> {
+        Some(Arc::new(self.clone()))
+    }
+
     fn locate(&self, key: &str) -> String {
         format!("{}{key}", self.0.config.prefix)
     }

@@ -83,6 +83,10 @@ impl Reader for ObjectReader {
         self.get_exactly(offset, buffer)
     }
 
+    fn is_far(&self) -> bool {
+        true
+    }
+
     fn fetch(&self, ranges: &[Range<u64>]) -> Result<()> {
         let size = self.version.size;
         let there = ranges.iter().map(|range| range.start.min(size)..range.end.min(size));
