@@ -12,7 +12,7 @@ use crate::repository::manifest::Head;
 use crate::repository::mirror;
 use crate::repository::survey::{Listed, Survey};
 use crate::repository::tiers::Tier;
-use crate::storage::{S3Store, Store};
+use crate::storage::S3Store;
 
 /// Which way snapshots are copied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::repository::manifest::{Manifest, read_head};
+use crate::repository::manifest::read_head;
 use crate::repository::mirror;
 use crate::repository::snapshot::Snapshot;
 use crate::repository::testing::{Place, code, draft, pages};
