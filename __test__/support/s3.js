@@ -109,9 +109,17 @@ async function assertTiersVerify(host, level = 'data') {
   return snapshots;
 }
 
-/** Nothing half-uploaded is left, and every pack is needed by a snapshot that somebody can list. */
+/** No part of an upload is left that was neither completed nor aborted. */
 async function assertNoUploadLeft(rig) {
   assert.deepEqual(await rig.bucket.uploads(), [], 'multipart uploads that nobody will finish');
+}
+
+/** How a call ended: `{ value }` or `{ error }`. */
+function settled(promise) {
+  return promise.then(
+    (value) => ({ value }),
+    (error) => ({ error }),
+  );
 }
 
 /** Neither log, nor errors, nor any file of the repository holds the secret. */
@@ -134,6 +142,7 @@ module.exports = {
   PREFIX,
   makeS3Rig,
   objectsOf,
+  settled,
   wipe,
   assertTiersVerify,
   assertNoUploadLeft,
