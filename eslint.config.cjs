@@ -4,7 +4,7 @@ const js = require('@eslint/js');
 const globals = require('globals');
 
 module.exports = [
-  { ignores: ['node_modules/', 'target/', 'coverage/', 'native.js', 'npm/'] },
+  { ignores: ['node_modules/', 'target/', 'coverage/', '.servers/', 'native.js', 'npm/'] },
   js.configs.recommended,
   {
     files: ['**/*.js', '**/*.cjs'],

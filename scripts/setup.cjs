@@ -12,8 +12,9 @@ const STAMP = path.join(ROOT, 'node_modules', '.snapshot-writer-installed');
 const RUST_SOURCES = ['src', '.cargo', 'Cargo.toml', 'Cargo.lock', 'build.rs'];
 
 /** Runs one program in the package's folder, with its output on ours; ends this process if it fails. */
-function run(program, args) {
-  const { status, error } = spawnSync(program, args, { cwd: ROOT, stdio: 'inherit' });
+function run(program, args, variables = {}) {
+  const env = { ...process.env, ...variables };
+  const { status, error } = spawnSync(program, args, { cwd: ROOT, stdio: 'inherit', env });
   if (error) {
     console.error(`${program} could not be started: ${error.message}`);
     process.exit(1);

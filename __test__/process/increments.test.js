@@ -7,7 +7,7 @@ const { spawnSync } = require('node:child_process');
 const fs = require('node:fs');
 const { test } = require('node:test');
 const zlib = require('node:zlib');
-const { createDatabase, fillerBody, withDatabase } = require('../support/database.js');
+const { createDatabase, rewriteFiller } = require('../support/database.js');
 const { bytesBelow, differingPages, sha256 } = require('../support/files.js');
 const { makeRig } = require('../support/rig.js');
 
@@ -20,7 +20,7 @@ test('a snapshot after one percent of the pages changed stores little more than 
   createDatabase(rig.database, { megabytes: MEGABYTES });
   const first = await snapshotAndExport(rig, 'first');
 
-  changeOnePercent(rig.database);
+  rewriteFiller(rig.database, 100);
   const second = await snapshotAndExport(rig, 'second');
   const changed = changedPages(first.file, second.file);
   const pages = changed.length / PAGE_SIZE;
@@ -44,16 +44,6 @@ async function snapshotAndExport(rig, name) {
   assert.equal(sha256(file), snapshot.checksum);
   assert.equal(fs.statSync(file).size, snapshot.size);
   return { added, file };
-}
-
-function changeOnePercent(file) {
-  withDatabase(file, (db) => {
-    const update = db.prepare('UPDATE Filler SET body = ? WHERE id = ?');
-    db.transaction(() => {
-      // Every hundredth row, each on a page of its own.
-      for (let id = 50; id <= MEGABYTES * 256; id += 100) update.run(fillerBody(), id);
-    })();
-  });
 }
 
 function changedPages(one, other) {

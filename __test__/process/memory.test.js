@@ -6,12 +6,11 @@ const assert = require('node:assert/strict');
 const fs = require('node:fs');
 const { test } = require('node:test');
 const { createDatabase, withDatabase } = require('../support/database.js');
-const { childrenOf, readIfThere } = require('../support/processes.js');
+const { peakOfChildren } = require('../support/processes.js');
 const { makeRig } = require('../support/rig.js');
 
 const MEGABYTES = process.env.SNAPSHOT_WRITER_TEST_LARGE === '1' ? 1024 : 200;
 const LIMIT_KB = 200 * 1024;
-const POLL_MS = 20;
 
 test(`no operation on ${MEGABYTES} MB needs more than 200 MB of memory in its worker`, async (t) => {
   const rig = makeRig(t, { lockTimeoutMs: 120_000 });
@@ -35,27 +34,9 @@ test(`no operation on ${MEGABYTES} MB needs more than 200 MB of memory in its wo
   };
 
   for (const [what, operation] of Object.entries(operations)) {
-    const peak = await peakOfWorker(operation);
+    const peak = await peakOfChildren(operation);
     t.diagnostic(`${what}: ${Math.round(peak / 1024)} MB`);
     assert.ok(peak > 10 * 1024, `${what}: the worker was seen`);
     assert.ok(peak < LIMIT_KB, `${what} needed ${peak} KB`);
   }
 });
-
-/** Highest resident set of the worker processes that live while `operation` runs, in KB. */
-async function peakOfWorker(operation) {
-  let peak = 0;
-  const look = () => {
-    for (const pid of childrenOf()) {
-      const [, highWater] = /^VmHWM:\s+(\d+) kB$/m.exec(readIfThere(`/proc/${pid}/status`)) ?? [];
-      peak = Math.max(peak, Number(highWater ?? 0));
-    }
-  };
-  const timer = setInterval(look, POLL_MS);
-  try {
-    await operation();
-  } finally {
-    clearInterval(timer);
-  }
-  return peak;
-}

@@ -79,6 +79,17 @@ function fillerBody() {
   return JSON.stringify({ noise: randomBytes(1790).toString('hex') });
 }
 
+/** New content for every `step`th row of the filler, each on a page of its own; or all of them. */
+function rewriteFiller(file, step = 1) {
+  withDatabase(file, (db) => {
+    const ids = db.prepare('SELECT id FROM Filler WHERE id % ? = 0').pluck().all(step);
+    const update = db.prepare('UPDATE Filler SET body = ? WHERE id = ?');
+    db.transaction(() => {
+      for (const id of ids) update.run(fillerBody(), id);
+    })();
+  });
+}
+
 function countRows(file, table) {
   return withDatabase(file, (db) => db.prepare(`SELECT count(*) FROM "${table}"`).pluck().get());
 }
@@ -119,6 +130,7 @@ module.exports = {
   insertRealities,
   fill,
   fillerBody,
+  rewriteFiller,
   countRows,
   integrityOf,
   contentOf,

@@ -1,6 +1,14 @@
 'use strict';
 
-const VARIABLES = ['DATABASE_URL', 'SNAPSHOT_DIR', 'S3_BUCKET', 'SNAPSHOT_S3_DISABLE', 'S3_DISABLE'];
+const VARIABLES = [
+  'DATABASE_URL',
+  'SNAPSHOT_DIR',
+  'S3_BUCKET',
+  'S3_PREFIX',
+  'S3_FORCE_PATH_STYLE',
+  'SNAPSHOT_S3_DISABLE',
+  'S3_DISABLE',
+];
 const PREFIX = 'SNAPSHOT_WRITER_';
 
 /** Removes what the surrounding shell may have set, so that a test sees only what it sets itself. */

@@ -10,6 +10,9 @@ const { eventually } = require('./rig.js');
 const VARIABLE = 'SNAPSHOT_WRITER_FAILPOINT';
 const SOURCES = path.join(__dirname, '..', '..', 'src');
 
+/** Steps that only a bucket brings about: s3-kill.test.js kills the worker there, kill.test.js at all others. */
+const OF_THE_BUCKET = /^(upload|sync|bucket-delete)\./;
+
 /** Every step that the engine's source names, so that none can be forgotten. */
 function knownFailpoints() {
   const names = new Set();
@@ -64,4 +67,4 @@ function pauseAt(rig, name) {
   };
 }
 
-module.exports = { knownFailpoints, withFailpoint, whilePaused, pauseAt };
+module.exports = { OF_THE_BUCKET, knownFailpoints, withFailpoint, whilePaused, pauseAt };

@@ -8,6 +8,7 @@ const path = require('node:path');
 
 const CHILDREN = path.join(__dirname, 'children');
 const NOBODY = 65534;
+const POLL_MS = 20;
 
 /** Starts `children/<script>`; it ends with the test at the latest. */
 function startChild(rig, script, args = [], options = {}) {
@@ -111,6 +112,24 @@ function isAlive(pid) {
   return stat !== '' && !['Z', 'X'].includes(stat.slice(stat.lastIndexOf(')') + 2)[0]);
 }
 
+/** Highest resident set, in KB, of the children of this process that live while `operation` runs. */
+async function peakOfChildren(operation) {
+  let peak = 0;
+  const look = () => {
+    for (const pid of childrenOf()) {
+      const [, highWater] = /^VmHWM:\s+(\d+) kB$/m.exec(readIfThere(`/proc/${pid}/status`)) ?? [];
+      peak = Math.max(peak, Number(highWater ?? 0));
+    }
+  };
+  const timer = setInterval(look, POLL_MS);
+  try {
+    await operation();
+  } finally {
+    clearInterval(timer);
+  }
+  return peak;
+}
+
 function readIfThere(file) {
   try {
     return fs.readFileSync(file, 'utf8');
@@ -119,4 +138,13 @@ function readIfThere(file) {
   }
 }
 
-module.exports = { startChild, startConnection, startWriter, ordinaryUser, childrenOf, isAlive, readIfThere };
+module.exports = {
+  startChild,
+  startConnection,
+  startWriter,
+  ordinaryUser,
+  childrenOf,
+  isAlive,
+  peakOfChildren,
+  readIfThere,
+};

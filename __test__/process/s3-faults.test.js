@@ -1,0 +1,203 @@
+'use strict';
+
+// A network that breaks: at every twentieth of an upload and of a download, throttled, with bodies that
+// arrive short or altered, with answers that get lost. A call may fail; nothing that it leaves may lie.
+
+const assert = require('node:assert/strict');
+const fs = require('node:fs');
+const { after, before, describe, test } = require('node:test');
+const { contentOf, createDatabase, integrityOf } = require('../support/database.js');
+const { sha256 } = require('../support/files.js');
+const { makeFolder, removeFolder } = require('../support/folders.js');
+const { assertAllVerify } = require('../support/rig.js');
+const { assertNoUploadLeft, assertTiersVerify, makeS3Rig, settled, wipe } = require('../support/s3.js');
+const { errorAnswer } = require('../support/s3-proxy.js');
+const { startWeed } = require('../support/s3-servers.js');
+
+const MEGABYTES = 8;
+const SHARES = Array.from({ length: 20 }, (_, index) => index / 20);
+const SLOW_DOWN = errorAnswer(503, 'SlowDown', { 'retry-after': '0' });
+const PACK = /\/packs\/[^/]*$/;
+const up = (what) => new RegExp(`^(PUT|POST) .*${what.source}`);
+const down = (what) => new RegExp(`^GET .*${what.source}`);
+const MANIFEST = /\/snapshots\/[^/?]*\.1(\?.*)?$/;
+const COMPLETION = /^POST .*[?&]uploadId=/;
+
+/** What else may happen to an upload. */
+const UPLOAD_FAULTS = {
+  'throttled at its first requests': (proxy) => proxy.answer(SLOW_DOWN, { times: 3 }),
+  'throttled at every third request': (proxy) => proxy.answer(SLOW_DOWN, { times: Infinity, every: 3 }),
+  'refused by a server in trouble': (proxy) =>
+    proxy.answer(errorAnswer(500, 'InternalError'), { match: up(PACK), times: 2 }),
+  'with an altered byte in a pack': (proxy) => proxy.corrupt('up', 20_000, { match: up(PACK) }),
+  'with an altered byte in the manifest': (proxy) => proxy.corrupt('up', 100, { match: up(MANIFEST) }),
+  'with an answer about a pack that is lost': (proxy) => proxy.loseAnswer({ match: up(PACK) }),
+  'with the answer about the manifest lost': (proxy) => proxy.loseAnswer({ match: up(MANIFEST) }),
+  'with an answer that ends early': (proxy) => proxy.truncate(10, { match: /^GET/ }),
+};
+
+/** And to a download. */
+const DOWNLOAD_FAULTS = {
+  'throttled at its first requests': (proxy) => proxy.answer(SLOW_DOWN, { times: 3 }),
+  'throttled at every third request': (proxy) => proxy.answer(SLOW_DOWN, { times: Infinity, every: 3 }),
+  'with a pack that arrives short': (proxy) => proxy.truncate(50_000, { match: down(PACK) }),
+  'with packs that arrive short three times': (proxy) =>
+    proxy.truncate(50_000, { match: down(PACK), times: 3 }),
+  'with an altered byte in a pack': (proxy) => proxy.corrupt('down', 20_000, { match: down(PACK) }),
+  'with an altered byte in the manifest': (proxy) => proxy.corrupt('down', 100, { match: down(MANIFEST) }),
+  'with a list that arrives short': (proxy) => proxy.truncate(100, { match: /list-type=2/ }),
+};
+
+describe('a broken network', () => {
+  let server, folder, template, content;
+  before(async () => {
+    server = await startWeed();
+    folder = makeFolder();
+    template = `${folder}/template.db`;
+    createDatabase(template, { megabytes: MEGABYTES });
+    content = contentOf(template);
+  });
+  after(async () => {
+    removeFolder(folder);
+    await server.stop();
+  });
+
+  async function prepare(t) {
+    const rig = await makeS3Rig(t, server);
+    fs.copyFileSync(template, rig.database);
+    return rig;
+  }
+
+  test('an upload that is cut at any twentieth ends well or is finished by the next one', async (t) => {
+    const total = await sentFor(await prepare(t));
+    for (const share of SHARES) {
+      await t.test(`cut after ${share * 100} % of ${total} bytes`, async (t) => {
+        await assertUploadSurvives(await prepare(t), (proxy) => proxy.cut('up', total * share));
+      });
+    }
+  });
+
+  test('an upload whose network is gone from some twentieth on is rejected, and finished later', async (t) => {
+    const total = await sentFor(await prepare(t));
+    for (const share of [0, 0.5, 0.95]) {
+      await t.test(`gone after ${share * 100} % of ${total} bytes`, async (t) => {
+        const rig = await prepare(t);
+        const goes = (proxy) => proxy.cut('up', total * share, { then: proxy.down });
+        const outcome = await attemptUpload(rig, goes);
+        assert.equal(outcome.error?.code, 'UPLOAD_FAILED', 'there was no network left to succeed');
+        await assertAllVerifyLocally(rig);
+        rig.proxy.up();
+        await assertFinishedBy(rig, 'the next');
+      });
+    }
+  });
+
+  for (const [what, fault] of Object.entries(UPLOAD_FAULTS)) {
+    test(`an upload ${what} ends well or is finished by the next one`, async (t) => {
+      await assertUploadSurvives(await prepare(t), fault);
+    });
+  }
+
+  test('an upload in parts whose completion is never heard of ends well or is finished', async (t) => {
+    const rig = await makeS3Rig(t, server);
+    createDatabase(rig.database, { megabytes: 40 });
+    await assertUploadSurvives(rig, (proxy) => proxy.loseAnswer({ match: COMPLETION }));
+  });
+
+  test('a download that is cut at any twentieth brings the database or nothing', async (t) => {
+    const rig = await prepare(t);
+    await rig.writer.createSnapshot('image');
+    wipe(rig);
+    rig.proxy.forget();
+    await rig.writer.bootstrapDatabase();
+    const total = rig.proxy.bytes('down');
+    for (const share of SHARES) {
+      await t.test(`cut after ${share * 100} % of ${total} bytes`, () =>
+        assertDownloadSurvives(rig, (proxy) => proxy.cut('down', total * share)),
+      );
+    }
+  });
+
+  test('any other trouble of a download, too, brings the database or nothing', async (t) => {
+    const rig = await prepare(t);
+    await rig.writer.createSnapshot('image');
+    for (const [what, fault] of Object.entries(DOWNLOAD_FAULTS)) {
+      await t.test(`a download ${what}`, () => assertDownloadSurvives(rig, fault));
+    }
+  });
+
+  test('an altered byte never gets into an export or past a verification', async (t) => {
+    const rig = await prepare(t);
+    const { snapshot } = await rig.writer.createSnapshot('image');
+    const alter = () => rig.proxy.corrupt('down', 20_000, { match: down(PACK) });
+    const file = rig.path('export.db');
+
+    const fault = alter();
+    const exported = await settled(rig.writer.exportSnapshot('image', file, { tier: 's3' }));
+    assert.equal(fault.hits, 1, 'the fault took place');
+    if (exported.error) assert.equal(fs.existsSync(file), false, 'half an export is left');
+    else assert.equal(sha256(file), snapshot.checksum);
+
+    wipe(rig);
+    createDatabase(rig.database);
+    const live = contentOf(rig.database);
+    alter();
+    const restored = await settled(rig.writer.restoreFromSnapshot('image'));
+    assert.equal(contentOf(rig.database), restored.error ? live : content);
+  });
+
+  /** Takes a snapshot while `fault` happens; what is listed afterwards is whole on both sides. */
+  async function assertUploadSurvives(rig, fault) {
+    const { error } = await attemptUpload(rig, fault);
+    rig.proxy.mend();
+    if (error) assert.equal(error.code, 'UPLOAD_FAILED', error.stack);
+    await assertAllVerifyLocally(rig);
+    const [{ status, tiers }] = await assertTiersVerify(rig);
+    assert.equal(status, error ? 'PENDING' : 'COMPLETED');
+    assert.deepEqual(tiers, error ? ['local'] : ['local', 's3']);
+    await assertFinishedBy(rig, 'the next');
+  }
+
+  async function attemptUpload(rig, breakIt) {
+    const fault = breakIt(rig.proxy);
+    const outcome = await settled(rig.writer.createSnapshot('image'));
+    assert.ok(fault.hits > 0, 'the fault took place');
+    return outcome;
+  }
+
+  async function assertFinishedBy(rig, next) {
+    await rig.writer.createSnapshot(next);
+    for (const { name, status, tiers } of await assertTiersVerify(rig)) {
+      assert.deepEqual([status, tiers], ['COMPLETED', ['local', 's3']], name);
+    }
+    await assertNoUploadLeft(rig);
+  }
+
+  /** Starts from the bucket alone while `fault` happens, and again if that failed. */
+  async function assertDownloadSurvives(rig, breakIt) {
+    wipe(rig);
+    const fault = breakIt(rig.proxy);
+    const first = await rig.writer.bootstrapDatabase();
+    rig.proxy.mend();
+    assert.ok(fault.hits > 0, 'the fault took place');
+    await assertTiersVerify(rig);
+    if (!first.bootstrapped) {
+      assert.ok(first.error, 'who finds nothing where something is has to say why');
+      assert.equal(fs.existsSync(rig.database), false, 'half a database is left');
+      const again = await rig.writer.bootstrapDatabase();
+      assert.equal(again.bootstrapped, true, again.stack);
+    }
+    assert.equal(contentOf(rig.database), content);
+    assert.equal(integrityOf(rig.database), 'ok');
+  }
+});
+
+/** How many bytes an upload without a fault sends. */
+async function sentFor(rig) {
+  await rig.writer.createSnapshot('without a fault');
+  return rig.proxy.bytes('up');
+}
+
+function assertAllVerifyLocally(rig) {
+  return assertAllVerify(rig.newWriter({ s3: false }));
+}

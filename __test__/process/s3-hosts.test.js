@@ -1,0 +1,175 @@
+'use strict';
+
+// Two hosts on one bucket, one creating while the other deletes, and either of them held at every
+// named step meanwhile: what is listed is whole, and what was deleted stays deleted.
+
+const assert = require('node:assert/strict');
+const { after, before, describe, test } = require('node:test');
+const { contentOf, createDatabase, rewriteFiller } = require('../support/database.js');
+const { knownFailpoints, pauseAt } = require('../support/failpoints.js');
+const { startWriter } = require('../support/processes.js');
+const { eventually } = require('../support/rig.js');
+const { assertNoUploadLeft, assertTiersVerify, makeS3Rig, objectsOf } = require('../support/s3.js');
+const { startWeed } = require('../support/s3-servers.js');
+
+const ROUNDS = 6;
+const steps = (prefix) => knownFailpoints().filter((name) => name.startsWith(prefix));
+
+describe('two hosts on one bucket', () => {
+  let server;
+  before(async () => (server = await startWeed()));
+  after(() => server.stop());
+
+  /** A host that creates and one that deletes and sweeps at once. */
+  async function prepare(t) {
+    const rig = await makeS3Rig(t, server, { deleteGraceMs: 0 });
+    createDatabase(rig.database, { megabytes: 2 });
+    await rig.writer.createSnapshot('round 0');
+    return { creator: rig, deleter: rig.host('deleter') };
+  }
+
+  test(`one creates while the other deletes, ${ROUNDS} times`, async (t) => {
+    const { creator, deleter } = await prepare(t);
+    for (let round = 1; round <= ROUNDS; round += 1) {
+      rewriteFiller(creator.database, 7);
+      await Promise.all([
+        creator.writer.createSnapshot(`round ${round}`),
+        deleter.writer.deleteSnapshot(`round ${round - 1}`),
+      ]);
+      await assertInBucket(creator, [`round ${round}`]);
+      await assertTiersVerify(creator);
+      await assertTiersVerify(deleter);
+    }
+    await assertStaysDeleted(creator, deleter, [`round ${ROUNDS}`]);
+  });
+
+  test(`both create, and each deletes what the other made, ${ROUNDS} times`, async (t) => {
+    const { creator: one, deleter: other } = await prepare(t);
+    createDatabase(other.database, { megabytes: 2 });
+    await other.writer.createSnapshot('other 0');
+    for (let round = 1; round <= ROUNDS; round += 1) {
+      rewriteFiller(one.database, 7);
+      rewriteFiller(other.database, 7);
+      await Promise.all([
+        one.writer
+          .createSnapshot(`round ${round}`)
+          .then(() => one.writer.deleteSnapshot(`other ${round - 1}`)),
+        other.writer
+          .createSnapshot(`other ${round}`)
+          .then(() => other.writer.deleteSnapshot(`round ${round - 1}`)),
+      ]);
+      await assertTiersVerify(one);
+      await assertTiersVerify(other);
+    }
+    await assertInBucket(one, [`other ${ROUNDS}`, `round ${ROUNDS}`]);
+    await assertNoUploadLeft(one);
+  });
+
+  test('a pack stays as long as a snapshot in the bucket needs it, and not longer', async (t) => {
+    const { creator, deleter } = await prepare(t);
+    const [first] = await objectsOf(creator, 'packs');
+    rewriteFiller(creator.database, 7);
+    await creator.writer.createSnapshot('round 1');
+
+    await deleter.writer.deleteSnapshot('round 0');
+    assert.ok((await objectsOf(creator, 'packs')).includes(first), 'round 1 needs the pack of round 0');
+    await assertTiersVerify(deleter);
+    await deleter.writer.deleteSnapshot('round 1');
+    assert.deepEqual(await objectsOf(creator, 'packs'), []);
+    assert.deepEqual(await objectsOf(creator, 'snapshots'), []);
+    assert.deepEqual(await objectsOf(creator, 'marks'), []);
+  });
+
+  test('a grace period counts from the mark: until then a pack stays', async (t) => {
+    const { creator, deleter } = await prepare(t);
+    const packs = await objectsOf(creator, 'packs');
+    const careful = deleter.newWriter({ deleteGraceMs: 3_600_000 });
+    await careful.deleteSnapshot('round 0');
+    assert.deepEqual(await objectsOf(creator, 'snapshots'), []);
+    assert.deepEqual(await objectsOf(creator, 'packs'), packs);
+    assert.equal((await objectsOf(creator, 'marks')).length, packs.length);
+
+    // A snapshot that needs the marked packs takes the marks away, or brings packs of its own.
+    await creator.writer.createSnapshot('round 1');
+    await assertTiersVerify(creator);
+    createDatabase(deleter.database);
+    await deleter.writer.createSnapshot('unrelated');
+    await deleter.writer.deleteSnapshot('unrelated');
+    await assertTiersVerify(creator);
+    await assertInBucket(creator, ['round 1']);
+  });
+
+  for (const step of steps('upload.')) {
+    test(`a creator held at ${step} while the other deletes and sweeps`, async (t) => {
+      const { creator, deleter } = await prepare(t);
+      rewriteFiller(creator.database, 7);
+      await whileHeld(creator, step, ['createSnapshot', 'round 1'], async () => {
+        await deleter.writer.deleteSnapshot('round 0');
+        // Another one, so that the sweep comes round again.
+        createDatabase(deleter.database);
+        await deleter.writer.createSnapshot('passing');
+        await deleter.writer.deleteSnapshot('passing');
+      });
+      await assertStaysDeleted(creator, deleter, ['round 1']);
+    });
+  }
+
+  for (const step of steps('bucket-delete.')) {
+    test(`a deleter held at ${step} while the other creates`, async (t) => {
+      const { creator, deleter } = await prepare(t);
+      rewriteFiller(creator.database, 7);
+      await whileHeld(deleter, step, ['deleteSnapshot', 'round 0'], () =>
+        creator.writer.createSnapshot('round 1'),
+      );
+      await assertStaysDeleted(creator, deleter, ['round 1']);
+    });
+  }
+
+  test('a deleted snapshot does not come back from a host that still has it', async (t) => {
+    const { creator, deleter } = await prepare(t);
+    const content = contentOf(creator.database);
+    rewriteFiller(creator.database, 7);
+    await creator.writer.createSnapshot('round 1');
+    await deleter.writer.sync({ direction: 'down' });
+    await creator.writer.deleteSnapshot('round 0');
+
+    await assertStaysDeleted(deleter, creator, ['round 1']);
+    // Nor is its name or its content gone for good.
+    await creator.writer.createSnapshot('round 0');
+    const file = creator.path('export.db');
+    await creator.writer.exportSnapshot('round 0', file, { tier: 's3' });
+    assert.notEqual(contentOf(file), content);
+  });
+});
+
+/** Runs a call of `host` in another process, held at a step while `meanwhile` takes place. */
+async function whileHeld(host, step, [method, name], meanwhile) {
+  const pause = pauseAt(host, step);
+  const child = startWriter(host, { env: pause.env });
+  let ended = false;
+  const calling = child.call(method, name).finally(() => (ended = true));
+  // Looked at below; until then nobody else may call it unhandled.
+  calling.catch(() => {});
+  await eventually(() => ended || pause.isReached(), `the worker to reach ${step}`);
+  assert.ok(pause.isReached(), `${method} does not come past ${step}`);
+  await meanwhile();
+  assert.equal(ended, false, 'it was held all the time');
+  pause.release();
+  await calling;
+}
+
+/** Mirroring in every direction from every host brings nothing back; all that is listed is whole. */
+async function assertStaysDeleted(one, other, names) {
+  for (const host of [one, other, one]) {
+    await host.writer.sync({ direction: 'both' });
+    await assertTiersVerify(host);
+    await assertInBucket(host, names);
+  }
+  await assertNoUploadLeft(one);
+}
+
+async function assertInBucket(host, names) {
+  const listed = (await host.writer.listSnapshots()).filter(({ tiers }) => tiers.includes('s3'));
+  assert.deepEqual(listed.map(({ name }) => name).sort(), names);
+  assert.equal((await objectsOf(host, 'snapshots')).length, names.length);
+}

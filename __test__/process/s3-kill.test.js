@@ -1,0 +1,90 @@
+'use strict';
+
+// The worker is killed at every named step of what it does to a bucket; see kill.test.js.
+
+const assert = require('node:assert/strict');
+const { after, before, describe, test } = require('node:test');
+const { createDatabase, integrityOf, rewriteFiller } = require('../support/database.js');
+const { OF_THE_BUCKET, knownFailpoints, withFailpoint } = require('../support/failpoints.js');
+const { refused } = require('../support/rig.js');
+const { PREFIX, assertNoUploadLeft, assertTiersVerify, makeS3Rig } = require('../support/s3.js');
+const { startWeed } = require('../support/s3-servers.js');
+
+/** What is killed: `act` is killed at first and has to succeed later. */
+const SCENARIOS = {
+  'a snapshot': {
+    steps: /^upload\./,
+    act: (rig, attempt) => rig.writer.createSnapshot(`third, attempt ${attempt}`),
+    // What the killed one stored locally is sent by the next one.
+    ends: ['first', 'second', 'third, attempt 1', 'third, attempt 2'],
+  },
+  'a mirroring into the bucket': {
+    steps: /^(upload|sync)\./,
+    prepare: (rig) => rig.newWriter({ s3: false }).createSnapshot('third'),
+    act: (rig) => rig.writer.sync({ direction: 'up' }),
+    ends: ['first', 'second', 'third'],
+  },
+  'a deletion': {
+    steps: /^bucket-delete\./,
+    act: (rig, attempt) => rig.writer.deleteSnapshot(attempt === 1 ? 'second' : 'first'),
+  },
+};
+
+const FAILPOINTS = knownFailpoints().filter((name) => OF_THE_BUCKET.test(name));
+
+test('every named step of the bucket belongs to a scenario', () => {
+  const steps = Object.values(SCENARIOS).map((scenario) => scenario.steps);
+  const forgotten = FAILPOINTS.filter((name) => !steps.some((pattern) => pattern.test(name)));
+  assert.ok(FAILPOINTS.length > 3, 'the steps were found in the source');
+  assert.deepEqual(forgotten, []);
+});
+
+describe('a worker that is killed', () => {
+  let server;
+  before(async () => (server = await startWeed()));
+  after(() => server.stop());
+
+  for (const [what, scenario] of Object.entries(SCENARIOS)) {
+    for (const step of FAILPOINTS.filter((name) => scenario.steps.test(name))) {
+      test(`in ${what} at ${step} leaves whole snapshots, and the next call goes on`, async (t) => {
+        const rig = await makeS3Rig(t, server, { deleteGraceMs: 0 });
+        await prepare(rig, scenario);
+
+        const death = await withFailpoint(`${step}=kill`, () =>
+          refused(scenario.act(rig, 1), 'WORKER_FAILED'),
+        );
+        assert.match(death.message, /SIGKILL/, `the worker died at ${step}`);
+
+        await assertTiersVerify(rig);
+        const other = rig.host('other');
+        await assertTiersVerify(other);
+        await scenario.act(rig, 2);
+        const listed = await assertTiersVerify(rig);
+        if (scenario.ends) {
+          assert.deepEqual(listed.map(({ name }) => name).sort(), scenario.ends);
+          for (const { name, tiers } of listed) assert.deepEqual(tiers, ['local', 's3'], name);
+        }
+        await assertTiersVerify(other);
+        assert.equal(integrityOf(rig.database), 'ok');
+        await assertNothingLeftBehind(rig);
+      });
+    }
+  }
+});
+
+async function prepare(rig, scenario) {
+  createDatabase(rig.database, { megabytes: 1 });
+  await rig.writer.createSnapshot('first');
+  rewriteFiller(rig.database, 3);
+  await rig.writer.createSnapshot('second');
+  rewriteFiller(rig.database, 5);
+  await scenario.prepare?.(rig);
+}
+
+/** Once every snapshot is deleted, no pack, mark or half an upload of the killed worker remains. */
+async function assertNothingLeftBehind(rig) {
+  for (const { name } of await rig.writer.listSnapshots()) await rig.writer.deleteSnapshot(name);
+  const isGarbage = (key) => /^(packs|snapshots|marks)\//.test(key.slice(PREFIX.length));
+  assert.deepEqual((await rig.bucket.list(PREFIX)).filter(isGarbage), []);
+  await assertNoUploadLeft(rig);
+}
