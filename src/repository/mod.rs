@@ -9,6 +9,7 @@
 //! ```
 //! The byte tables are in `docs/format.md`.
 
+pub(crate) mod bucket;
 pub(crate) mod bytes;
 pub(crate) mod cache;
 pub(crate) mod extents;
