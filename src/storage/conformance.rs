@@ -6,24 +6,38 @@ use std::io::Write;
 
 use tempfile::TempDir;
 
-use super::{LocalStore, Store};
+use super::{LocalStore, Store, fresh_s3_store};
 use crate::error::Code;
 
 /// A store that holds nothing, and what has to outlive it.
 struct Fresh {
     name: &'static str,
     store: Box<dyn Store>,
+    /// Threads that may publish at once: test servers settle conflicts slowly.
+    writers: u8,
     _folder: TempDir,
 }
 
 /// Every store there is: a new one is added here and nowhere else.
 fn stores() -> Vec<Fresh> {
     let folder = tempfile::tempdir().unwrap();
-    vec![Fresh {
+    let mut stores = vec![Fresh {
         name: "local",
         store: Box::new(LocalStore::new(folder.path().join("made/when/needed"))),
+        writers: 8,
         _folder: folder,
-    }]
+    }];
+    let folder = tempfile::tempdir().unwrap();
+    match fresh_s3_store(folder.path()) {
+        Some(store) => stores.push(Fresh {
+            name: "s3",
+            store: Box::new(store),
+            writers: 4,
+            _folder: folder,
+        }),
+        None => eprintln!("SNAPSHOT_WRITER_TEST_S3 is not set: the store in a bucket is left out"),
+    }
+    stores
 }
 
 fn put(store: &dyn Store, key: &str, bytes: &[u8]) {
@@ -112,14 +126,19 @@ fn publishing_never_replaces_an_object() {
 
 #[test]
 fn of_many_that_publish_one_key_at_once_one_wins() {
-    for Fresh { name, store, .. } in stores() {
+    for Fresh {
+        name, store, writers, ..
+    } in stores()
+    {
         let outcomes: Vec<Option<Code>> = std::thread::scope(|scope| {
             let publish = |writer: u8| {
                 let mut object = store.stage("snapshots/same").unwrap();
                 object.write_all(&[writer; 10_000]).unwrap();
                 code(object.publish())
             };
-            let threads: Vec<_> = (0..8).map(|writer| scope.spawn(move || publish(writer))).collect();
+            let threads: Vec<_> = (0..writers)
+                .map(|writer| scope.spawn(move || publish(writer)))
+                .collect();
             threads.into_iter().map(|thread| thread.join().unwrap()).collect()
         });
         let (won, lost): (Vec<_>, Vec<_>) = outcomes.into_iter().partition(Option::is_none);

@@ -16,6 +16,9 @@ pub(crate) use local::{
     LocalStore, SCRATCH, adopt, io_error, make_folder, publish, rename_no_replace, replace, sync_folder,
 };
 
+/// A store in the bucket of the server that `SNAPSHOT_WRITER_TEST_S3` names, below a prefix of its own.
+#[cfg(test)]
+pub(crate) use s3::tests::fresh_store as fresh_s3_store;
 pub(crate) use s3::{S3Store, Small, Tag};
 
 use crate::error::Result;

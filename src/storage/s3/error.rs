@@ -1,0 +1,212 @@
+//! The SDK's errors as ours: what happened, to what, and what to do.
+//!
+//! Only codes and messages of the server and the texts of error types are passed on. A `Debug` of the SDK's
+//! errors holds headers, and a refusal of credentials may name them, so neither is printed.
+
+use aws_sdk_s3::config::http::HttpResponse;
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+
+use super::client::Bucket;
+use crate::error::{Code, Error};
+
+/// What was tried, in words and as IAM names it.
+#[derive(Clone, Copy)]
+pub(super) struct Action {
+    verb: &'static str,
+    pub(super) permission: &'static str,
+}
+
+const fn action(verb: &'static str, permission: &'static str) -> Action {
+    Action { verb, permission }
+}
+
+pub(super) const WRITE: Action = action("write", "s3:PutObject");
+pub(super) const READ: Action = action("read", "s3:GetObject");
+pub(super) const LIST: Action = action("list", "s3:ListBucket");
+pub(super) const DELETE: Action = action("delete", "s3:DeleteObject");
+pub(super) const ABORT: Action = action("abort an upload of", "s3:AbortMultipartUpload");
+pub(super) const LIST_UPLOADS: Action = action("list the uploads of", "s3:ListBucketMultipartUploads");
+
+/// A server's refusal: its status, its code (empty when it gave none) and its message.
+pub(super) struct Refusal<'a> {
+    pub(super) status: u16,
+    pub(super) code: &'a str,
+    message: &'a str,
+}
+
+/// What the server said, when it was the server that refused.
+pub(super) fn refusal<E: ProvideErrorMetadata>(error: &SdkError<E>) -> Option<Refusal<'_>> {
+    let status = error.raw_response()?.status().as_u16();
+    let refused = error.as_service_error()?;
+    Some(Refusal {
+        status,
+        code: refused.code().unwrap_or_default(),
+        message: refused.message().unwrap_or_default(),
+    })
+}
+
+impl Refusal<'_> {
+    pub(super) fn is_missing_object(&self) -> bool {
+        matches!(self.code, "NoSuchKey" | "NotFound") || (self.status == 404 && self.code.is_empty())
+    }
+    /// The condition of a conditional request does not hold, or another write of the object came between.
+    pub(super) fn is_condition(&self) -> bool {
+        matches!(self.status, 409 | 412)
+    }
+    /// Another write of the object came between; the condition may hold or not.
+    pub(super) fn is_collision(&self) -> bool {
+        self.status == 409
+    }
+    /// The provider does not know conditional writes.
+    pub(super) fn is_unknown_condition(&self) -> bool {
+        let names_it = || {
+            let message = self.message.to_ascii_lowercase();
+            message.contains("if-none-match") || message.contains("if-match") || message.contains("header you provided")
+        };
+        self.status == 501 || (self.status == 400 && (self.code == "NotImplemented" || names_it()))
+    }
+    /// The bytes that arrived are not those that were sent.
+    pub(super) fn is_corruption(&self) -> bool {
+        matches!(self.code, "BadDigest" | "InvalidDigest" | "IncompleteBody")
+    }
+
+    /// Code, status and message, for the reader.
+    fn story(&self) -> String {
+        let code = if self.code.is_empty() { "no code" } else { self.code };
+        let colon = if self.message.is_empty() { "" } else { ": " };
+        format!("the server answered {} ({code}){colon}{}", self.status, self.message)
+    }
+}
+
+impl Bucket {
+    /// An error of the SDK, met while doing `action` to the object `key` (or to a prefix).
+    pub(super) fn error<E>(&self, action: Action, key: &str, error: SdkError<E>) -> Error
+    where
+        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    {
+        let tried = format!("cannot {} {} in the bucket {}", action.verb, self.full(key), self.name);
+        match refusal(&error) {
+            Some(refusal) => self.refused(&tried, action, &refusal, error.raw_response()),
+            None => self.not_answered(&tried, &error),
+        }
+    }
+
+    fn refused(&self, tried: &str, action: Action, refusal: &Refusal, answer: Option<&HttpResponse>) -> Error {
+        let region = answer.and_then(region_of);
+        let (code, hint) = match (refusal.code, refusal.status) {
+            (
+                "InvalidAccessKeyId"
+                | "SignatureDoesNotMatch"
+                | "ExpiredToken"
+                | "InvalidToken"
+                | "TokenRefreshRequired"
+                | "NotSignedUp"
+                | "InvalidSecurity"
+                | "MissingSecurityHeader",
+                status,
+            ) => {
+                // The server's own words may name the key.
+                let hint = "the server does not accept the credentials; check the SDK's variables, profile or role";
+                let answer = format!("the server answered {status} ({})", refusal.code);
+                return Error::new(Code::S3Credentials, format!("{tried}: {hint}")).because(answer);
+            }
+            ("RequestTimeTooSkewed" | "RequestExpired" | "RequestInTheFuture", _) => (
+                Code::S3ClockSkew,
+                "this machine's clock differs too much from the server's; set it".to_owned(),
+            ),
+            ("NoSuchBucket", _) => (
+                Code::S3BucketNotFound,
+                format!("{} has no such bucket; check S3_BUCKET and the endpoint", self.place()),
+            ),
+            ("PermanentRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException", _)
+            | (_, 301) => (Code::S3RegionWrong, self.wrong_region(region)),
+            (_, 400) if region.as_ref().is_some_and(|region| *region != self.region) => {
+                (Code::S3RegionWrong, self.wrong_region(region))
+            }
+            ("AccessDenied" | "AllAccessDisabled" | "AccountProblem" | "", 403) | ("AccessDenied", _) | (_, 403) => (
+                Code::S3AccessDenied,
+                format!(
+                    "the credentials lack {} on {}/{}*; grant it",
+                    action.permission, self.name, self.prefix
+                ),
+            ),
+            _ => (Code::S3Failed, format!("{} refused", self.place())),
+        };
+        Error::new(code, format!("{tried}: {hint}")).because(refusal.story())
+    }
+
+    fn wrong_region(&self, right: Option<String>) -> String {
+        match right {
+            Some(right) => format!(
+                "the bucket is in region {right}, not {}; set AWS_REGION={right}",
+                self.region
+            ),
+            None => format!("the bucket is not in region {}; set AWS_REGION to its own", self.region),
+        }
+    }
+
+    fn not_answered<E>(&self, tried: &str, error: &SdkError<E>) -> Error
+    where
+        E: std::error::Error + Send + Sync + 'static,
+    {
+        let story = story(error);
+        if story.contains("credential") || story.contains("identity") {
+            return Error::new(
+                Code::S3Credentials,
+                format!("{tried}: no credentials were found; set the SDK's variables, a profile or a role"),
+            );
+        }
+        match error {
+            SdkError::ResponseError(answer) if !answer.raw().status().is_success() => Error::new(
+                Code::S3Failed,
+                format!(
+                    "{tried}: {} answered {} and nothing that S3 would say",
+                    self.place(),
+                    answer.raw().status().as_u16()
+                ),
+            ),
+            _ => self.unreachable(tried),
+        }
+        .because(story)
+    }
+
+    fn unreachable(&self, tried: &str) -> Error {
+        Error::new(
+            Code::S3Unreachable,
+            format!(
+                "{tried}: no usable answer from {} after several tries; check the endpoint and the network",
+                self.place()
+            ),
+        )
+    }
+
+    /// An answer whose body breaks off again and again.
+    pub(super) fn cut_off(&self, key: &str, cause: String) -> Error {
+        let tried = format!("cannot {} {} in the bucket {}", READ.verb, self.full(key), self.name);
+        self.unreachable(&tried).because(cause)
+    }
+}
+
+/// Where the answer says the bucket is.
+fn region_of(answer: &HttpResponse) -> Option<String> {
+    if let Some(region) = answer.headers().get("x-amz-bucket-region") {
+        return Some(region.to_owned());
+    }
+    let body = std::str::from_utf8(answer.body().bytes()?).ok()?;
+    let (region, _) = body.split_once("<Region>")?.1.split_once("</Region>")?;
+    Some(region.to_owned())
+}
+
+/// The texts of an error and of its causes; the SDK's own say only what kind it is.
+pub(super) fn story(error: &dyn std::error::Error) -> String {
+    let mut texts = vec![error.to_string()];
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let text = cause.to_string();
+        if texts.last() != Some(&text) {
+            texts.push(text);
+        }
+        next = cause.source();
+    }
+    texts.join(": ")
+}
