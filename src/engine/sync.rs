@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Context, upload};
 use crate::error::{Code, Result};
+use crate::repository::bucket::lease::Lease;
 use crate::repository::bucket::{deletion, tombstones};
 use crate::repository::lock::Lock;
 use crate::repository::manifest::Head;
@@ -72,6 +73,7 @@ pub(crate) fn sync(context: &Context, direction: Direction) -> Result<Synced> {
 
 fn up(context: &Context, bucket: &S3Store, snapshots: &[Listed], synced: &mut Synced) -> Result<()> {
     let deleted = tombstones::all(bucket)?;
+    let (there, pending) = (mirror::inventory(bucket)?, upload::pending(context)?);
     let database = context.database().ok();
     let is_here = |listed: &&Listed| listed.tiers.contains(&Tier::Local) && upload::belongs_into_bucket(&listed.head);
     for Listed { head, tiers } in snapshots.iter().filter(is_here) {
@@ -80,14 +82,17 @@ fn up(context: &Context, bucket: &S3Store, snapshots: &[Listed], synced: &mut Sy
             upload::forget(context, head.id)?;
             continue;
         }
-        let was_there = tiers.contains(&Tier::S3);
-        match upload::upload(context, bucket, head) {
-            Ok(sent) => {
+        let is_whole = tiers.contains(&Tier::S3) && lacks_nothing(context, &there, head);
+        let uploaded = match is_whole && !pending.contains(&head.id) {
+            true => Ok(None),
+            false => upload::upload(context, bucket, head).map(Some),
+        };
+        match uploaded {
+            Ok(None) => refresh_row(context, database.as_deref(), head),
+            Ok(Some(sent)) => {
                 upload::forget(context, head.id)?;
-                if sent > 0 || !was_there {
-                    synced.uploaded.push(head.name.clone());
-                    synced.bytes_uploaded += sent;
-                }
+                synced.uploaded.push(head.name.clone());
+                synced.bytes_uploaded += sent;
                 refresh_row(context, database.as_deref(), head);
             }
             // The others can still be saved.
@@ -125,7 +130,7 @@ fn down(context: &Context, bucket: &S3Store, snapshots: &[Listed], synced: &mut 
 /// Returns the bytes that were received.
 pub(crate) fn download(context: &Context, bucket: &S3Store, head: &Head) -> Result<u64> {
     let local = &**context.repository.local();
-    let missing = mirror::missing(bucket, local, head)?;
+    let missing = mirror::missing(bucket, &mirror::inventory(local)?, head)?;
     let mut received = 0;
     let mut count = |more: u64| {
         context.host.check_alive()?;
@@ -142,6 +147,12 @@ pub(crate) fn download(context: &Context, bucket: &S3Store, head: &Head) -> Resu
     Ok(received)
 }
 
+/// Whether every pack of a local snapshot is among those in the bucket.
+fn lacks_nothing(context: &Context, there: &mirror::Inventory, head: &Head) -> bool {
+    let missing = mirror::missing(&**context.repository.local(), there, head);
+    missing.is_ok_and(|missing| missing.packs.is_empty())
+}
+
 fn refresh_row(context: &Context, database: Option<&Path>, head: &Head) {
     if let Some(database) = database.filter(|database| database.is_file()) {
         upload::write_row(context, database, head);
@@ -150,7 +161,9 @@ fn refresh_row(context: &Context, database: Option<&Path>, head: &Head) {
 
 /// Best effort: what stays is swept another time.
 fn sweep(context: &Context, bucket: &S3Store) {
-    let swept = deletion::sweep(bucket, context.config.delete_grace(), context.config.lock_timeout());
+    let alive = || context.host.check_alive();
+    let lease = Lease::acquire(bucket, "sync", context.config.lock_timeout(), &alive);
+    let swept = lease.and_then(|lease| deletion::mark_and_sweep(&lease, context.config.delete_grace()));
     if let Err(error) = swept {
         tracing::info!(code = error.code.as_str(), reason = %error, "packs of deleted snapshots were not swept");
     }

@@ -10,7 +10,7 @@ use std::path::Path;
 use uuid::Uuid;
 
 use super::{Context, catalog};
-use crate::error::{Code, Error, Result};
+use crate::error::{Code, Error, Result, fail};
 use crate::failpoint;
 use crate::repository::bucket::{deletion, tombstones};
 use crate::repository::lock::{Lock, Mode, Subject};
@@ -79,7 +79,7 @@ pub(crate) fn lock(context: &Context, operation: &str) -> Result<Lock> {
 /// swept a pack meanwhile. Returns the bytes that were sent.
 pub(crate) fn upload(context: &Context, bucket: &S3Store, head: &Head) -> Result<u64> {
     let local = &**context.repository.local();
-    let Missing { packs, needed, bytes } = mirror::missing(local, bucket, head)?;
+    let Missing { packs, needed, bytes } = mirror::missing(local, &mirror::inventory(bucket)?, head)?;
     let mut sent = 0;
     let mut count = |more: u64| {
         context.host.check_alive()?;
@@ -95,12 +95,7 @@ pub(crate) fn upload(context: &Context, bucket: &S3Store, head: &Head) -> Result
     publish_manifest(context, bucket, head, &mut count)?;
     failpoint::reached("upload.after-manifest")?;
     let mut put_back = |pack: &_| mirror::copy_pack(local, bucket, pack, head.page_size, false, &mut count);
-    let settled = deletion::settle(bucket, head.id, &needed, &mut put_back, context.config.lock_timeout());
-    if tombstones::exists(bucket, head.id)? {
-        // Another host deleted it in the moment between our look and the manifest.
-        take_back(bucket, head)?;
-    }
-    settled?;
+    deletion::settle(bucket, head.id, &needed, &mut put_back, context.config.lock_timeout())?;
     Ok(sent)
 }
 
@@ -109,26 +104,17 @@ fn publish_manifest(context: &Context, bucket: &S3Store, head: &Head, count: &mu
     let _lock = context.lock_for_reading("createSnapshot")?;
     let local = &**context.repository.local();
     if tombstones::exists(bucket, head.id)? {
-        return Err(deleted(head));
-    }
-    mirror::copy(local, bucket, &head.key(), count)
-}
-
-fn take_back(bucket: &S3Store, head: &Head) -> Result<()> {
-    for object in bucket.list(&format!("snapshots/{}.", head.id))? {
-        bucket.remove(&object.key)?;
-    }
-    Err(deleted(head))
-}
-
-fn deleted(head: &Head) -> Error {
-    Error::new(
-        Code::UploadFailed,
-        format!(
+        fail!(
+            UploadFailed,
             "{} was deleted in the bucket by another host, so it is not uploaded again; the local copy stays",
             head.name
-        ),
-    )
+        );
+    }
+    // One that is there already has the same bytes: its name is a random number.
+    match bucket.list(&head.key())?.is_empty() {
+        true => mirror::copy(local, bucket, &head.key(), count),
+        false => Ok(()),
+    }
 }
 
 /// Whether a snapshot belongs into the bucket: safety and forensic images are this host's affair.

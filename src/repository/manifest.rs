@@ -229,20 +229,9 @@ impl Manifest {
     fn open_in(store: &dyn Store, key: &str) -> Result<Self> {
         let what = format!("manifest {}", store.locate(key));
         let object = store.open(key)?;
-        let (head, head_end) = read_head_from(&*object, key, &what)?;
-        let extents_offset = head_end + u64::from(head.pack_count) * PackEntry::LEN as u64;
-        if object.size() != extents_offset + head.extents_len {
-            fail!(
-                SnapshotDamaged,
-                "{what} has {} bytes instead of {}",
-                object.size(),
-                extents_offset + head.extents_len
-            );
-        }
-        // Read twice: for the hash, and for the extents.
-        object.fetch(&[head_end..object.size()])?;
-        let mut table = vec![0; (extents_offset - head_end) as usize];
-        object.read_exact_at(head_end, &mut table)?;
+        let (head, packs, extents_offset) = read_tables(&*object, key, &what)?;
+        // Read twice: for the hash, and as extents.
+        object.fetch(&[extents_offset..object.size()])?;
         let mut hasher = blake3::Hasher::new();
         hasher
             .update_reader(ObjectRange {
@@ -251,12 +240,9 @@ impl Manifest {
                 end: object.size(),
             })
             .map_err(|error| own_or(error, &format!("{what} cannot be read")))?;
-        if blake3::hash(&table) != parse_hash(&head.pack_table_hash)?
-            || hasher.finalize() != parse_hash(&head.extents_hash)?
-        {
-            fail!(SnapshotDamaged, "a part of {what} does not have its hash");
+        if hasher.finalize() != parse_hash(&head.extents_hash)? {
+            fail!(SnapshotDamaged, "the extents of {what} do not have their hash");
         }
-        let packs = table.chunks_exact(PackEntry::LEN).map(PackEntry::decode).collect();
         Ok(Self {
             head,
             packs,
@@ -280,6 +266,34 @@ impl Manifest {
 pub(crate) fn read_head(store: &dyn Store, key: &str) -> Result<Head> {
     let object = store.open(key)?;
     read_head_from(&*object, key, &format!("manifest {}", store.locate(key))).map(|(head, _)| head)
+}
+
+/// Reads the head and the packs of a manifest, without its pages.
+pub(crate) fn pack_table(store: &dyn Store, key: &str) -> Result<(Head, Vec<PackEntry>)> {
+    let what = format!("manifest {}", store.locate(key));
+    let object = store.open(key)?;
+    read_tables(&*object, key, &what).map(|(head, packs, _)| (head, packs))
+}
+
+/// Head, packs, and where the extents begin.
+fn read_tables(object: &dyn Reader, key: &str, what: &str) -> Result<(Head, Vec<PackEntry>, u64)> {
+    let (head, head_end) = read_head_from(object, key, what)?;
+    let extents_offset = head_end + u64::from(head.pack_count) * PackEntry::LEN as u64;
+    if object.size() != extents_offset + head.extents_len {
+        fail!(
+            SnapshotDamaged,
+            "{what} has {} bytes instead of {}",
+            object.size(),
+            extents_offset + head.extents_len
+        );
+    }
+    let mut table = vec![0; (extents_offset - head_end) as usize];
+    object.read_exact_at(head_end, &mut table)?;
+    if blake3::hash(&table) != parse_hash(&head.pack_table_hash)? {
+        fail!(SnapshotDamaged, "the pack table of {what} does not have its hash");
+    }
+    let packs = table.chunks_exact(PackEntry::LEN).map(PackEntry::decode).collect();
+    Ok((head, packs, extents_offset))
 }
 
 fn read_head_from(object: &dyn Reader, key: &str, what: &str) -> Result<(Head, u64)> {

@@ -30,20 +30,21 @@ pub(crate) struct Missing {
     pub(crate) bytes: u64,
 }
 
-/// Finds out which packs of a local snapshot `to` lacks, or has with another size.
-pub(crate) fn missing(from: &dyn Store, to: &dyn Store, head: &Head) -> Result<Missing> {
+/// Sizes of the packs of a store, by their keys.
+pub(crate) type Inventory = HashMap<String, u64>;
+
+/// Lists the packs of a store.
+pub(crate) fn inventory(store: &dyn Store) -> Result<Inventory> {
+    let packs = store.list("packs/")?.into_iter();
+    Ok(packs.map(|object| (object.key, object.size)).collect())
+}
+
+/// Finds out which packs of a snapshot in `from` the store with that inventory lacks, or has with
+/// another size.
+pub(crate) fn missing(from: &dyn Store, there: &Inventory, head: &Head) -> Result<Missing> {
     let needed = Manifest::open(from, &head.key())?.packs;
-    let there: HashMap<String, u64> = to
-        .list("packs/")?
-        .into_iter()
-        .map(|object| (object.key, object.size))
-        .collect();
     let lacks = |pack: &&PackEntry| there.get(&pack.key()) != Some(&pack.size);
     let packs: Vec<PackEntry> = needed.iter().filter(lacks).cloned().collect();
-    for pack in packs.iter().filter(|pack| there.contains_key(&pack.key())) {
-        tracing::warn!(pack = %pack.id, "a pack has another size than its manifest says; it is written again");
-        to.remove(&pack.key())?;
-    }
     Ok(Missing {
         bytes: packs.iter().map(|pack| pack.size).sum(),
         needed,
@@ -51,7 +52,7 @@ pub(crate) fn missing(from: &dyn Store, to: &dyn Store, head: &Head) -> Result<M
     })
 }
 
-/// Copies one pack and, with `read_back`, compares every page of the copy with its hash.
+/// Copies one pack, over one of another size, and, with `read_back`, compares every page of the copy with its hash.
 pub(crate) fn copy_pack(
     from: &dyn Store,
     to: &dyn Store,
@@ -63,6 +64,11 @@ pub(crate) fn copy_pack(
     let packs = std::slice::from_ref(pack);
     // What is damaged here is not spread.
     let checked = PackedPages::open(from, packs, page_size)?;
+    let found = to.list(&pack.key())?;
+    if found.iter().any(|object| object.size != pack.size) {
+        tracing::warn!(pack = %pack.id, "a pack has another size than its manifest says; it is written again");
+        to.remove(&pack.key())?;
+    }
     copy(from, to, &pack.key(), copied)?;
     drop(checked);
     if read_back && let Err(error) = PackedPages::open(to, packs, page_size).and_then(|packs| packs.read_back()) {

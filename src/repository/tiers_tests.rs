@@ -29,7 +29,7 @@ fn both() -> Both {
 /// Copies every object of a snapshot.
 fn copy(from: &Place, to: &Place, head: &crate::repository::manifest::Head) {
     let (from, to) = (&**from.repository.local(), &**to.repository.local());
-    let missing = mirror::missing(from, to, head).unwrap();
+    let missing = mirror::missing(from, &mirror::inventory(to).unwrap(), head).unwrap();
     for pack in &missing.packs {
         mirror::copy_pack(from, to, pack, head.page_size, true, &mut |_| Ok(())).unwrap();
     }
@@ -115,7 +115,10 @@ fn damage_is_not_spread() {
     let Both { here, there, .. } = both();
     let head = here.snapshot(draft("a", 512), &pages(40, 512));
     let (from, to) = (&**here.repository.local(), &**there.repository.local());
-    let pack = mirror::missing(from, to, &head).unwrap().packs.remove(0);
+    let pack = mirror::missing(from, &mirror::inventory(to).unwrap(), &head)
+        .unwrap()
+        .packs
+        .remove(0);
     here.tamper(&pack.key(), |bytes| bytes[100] ^= 1);
     let copied = mirror::copy_pack(from, to, &pack, 512, true, &mut |_| Ok(()));
     assert_eq!(code(copied), Some(Code::SnapshotDamaged));
@@ -130,7 +133,7 @@ fn a_pack_of_another_size_is_written_again() {
     let key = there.repository.local().list("packs/").unwrap()[0].key.clone();
     there.tamper(&key, |bytes| bytes.truncate(100));
     let (from, to) = (&**here.repository.local(), &**there.repository.local());
-    let missing = mirror::missing(from, to, &head).unwrap();
+    let missing = mirror::missing(from, &mirror::inventory(to).unwrap(), &head).unwrap();
     assert_eq!(missing.packs.len(), 1);
     assert_eq!(missing.bytes, missing.packs[0].size);
     mirror::copy_pack(from, to, &missing.packs[0], 512, true, &mut |_| Ok(())).unwrap();

@@ -1,0 +1,102 @@
+//! Hosts that work at once, in every order of their requests with up to three changes of turn.
+
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+use std::time::Duration;
+
+use super::memory::Memory;
+use super::testing::{Host, Snapshot, delete, keys};
+use super::tombstones;
+use crate::error::Code;
+
+const NOW: Duration = Duration::ZERO;
+
+/// A host at work.
+type Work<'a> = &'a (dyn Fn(Memory) + Sync);
+
+/// Tries the hosts in every order, each time on a bucket that holds what `bucket` does.
+fn in_every_order(bucket: &Memory, hosts: &[Work], check: impl Fn(&Memory, &str)) {
+    for first in 0..hosts.len() {
+        let mut hosts = hosts.to_vec();
+        hosts.rotate_left(first);
+        let try_with = |switches: &[usize]| {
+            let bucket = bucket.copy();
+            let requests = bucket.interleave(switches, &hosts);
+            check(&bucket, &format!("host {first} first, turns after {switches:?}"));
+            requests
+        };
+        let requests = try_with(&[]);
+        for one in 0..=requests {
+            try_with(&[one]);
+            for two in one + 1..=requests {
+                try_with(&[one, two]);
+            }
+        }
+    }
+}
+
+/// What holds at the end, whatever the order was.
+fn check_that_all_is_whole(bucket: &Memory, host: &Host, uploaded: &[&Snapshot], deleted: &[&Snapshot], order: &str) {
+    for snapshot in uploaded {
+        assert_eq!(host.first_flaw(bucket, snapshot), None, "{order}");
+    }
+    for snapshot in deleted {
+        assert!(tombstones::exists(bucket, snapshot.id()).unwrap(), "{order}");
+        assert!(!keys(bucket, "snapshots/").contains(&snapshot.head.key()), "{order}");
+    }
+}
+
+#[test]
+fn a_creator_that_shares_packs_with_what_another_host_deletes() {
+    let (bucket, host) = (Memory::new(), Host::new());
+    let old = host.snapshot(&[]);
+    let new = host.snapshot(&[&old.packs[0]]);
+    host.upload(&bucket, &old).unwrap();
+    let create = |store: Memory| host.upload(&store, &new).unwrap();
+    let remove = |store: Memory| {
+        delete(&store, &old, NOW).unwrap();
+    };
+    in_every_order(&bucket, &[&create, &remove], |bucket, order| {
+        check_that_all_is_whole(bucket, &host, &[&new], &[&old], order);
+    });
+}
+
+#[test]
+fn a_creator_between_two_hosts_that_delete() {
+    let (bucket, host) = (Memory::new(), Host::new());
+    let (one, two) = (host.snapshot(&[]), host.snapshot(&[]));
+    let new = host.snapshot(&[&one.packs[0], &two.packs[0]]);
+    host.upload(&bucket, &one).unwrap();
+    host.upload(&bucket, &two).unwrap();
+    let create = |store: Memory| host.upload(&store, &new).unwrap();
+    let remove_one = |store: Memory| {
+        delete(&store, &one, NOW).unwrap();
+    };
+    let remove_two = |store: Memory| {
+        delete(&store, &two, NOW).unwrap();
+    };
+    in_every_order(&bucket, &[&create, &remove_one, &remove_two], |bucket, order| {
+        check_that_all_is_whole(bucket, &host, &[&new], &[&one, &two], order);
+    });
+}
+
+#[test]
+fn a_snapshot_that_is_deleted_while_another_host_mirrors_it() {
+    let (bucket, host) = (Memory::new(), Host::new());
+    let snapshot = host.snapshot(&[]);
+    let mirror = |store: Memory| {
+        if tombstones::exists(&store, snapshot.id()).unwrap() {
+            return;
+        }
+        match host.upload(&store, &snapshot) {
+            Err(error) => assert_eq!(error.code, Code::UploadFailed),
+            Ok(()) => {}
+        }
+    };
+    let remove = |store: Memory| {
+        delete(&store, &snapshot, NOW).unwrap();
+    };
+    in_every_order(&bucket, &[&mirror, &remove], |bucket, order| {
+        check_that_all_is_whole(bucket, &host, &[], &[&snapshot], order);
+    });
+}
