@@ -70,6 +70,8 @@ pub(super) fn accept(talk: impl Fn(TcpStream) + Send + Sync + 'static) -> String
     let talk = Arc::new(talk);
     std::thread::spawn(move || {
         for connection in listener.incoming().map_while(Result::ok) {
+            // Head and body are written one after the other.
+            connection.set_nodelay(true).unwrap();
             let talk = talk.clone();
             std::thread::spawn(move || talk(connection));
         }
