@@ -38,7 +38,7 @@ pub(crate) struct Probe {
     pub(crate) missing_permissions: Vec<&'static str>,
     /// Everything that is required works.
     pub(crate) ok: bool,
-    pub(crate) steps: Vec<Step>,
+    pub(crate) checks: Vec<Step>,
 }
 
 /// One thing that was tried.
@@ -87,7 +87,7 @@ impl S3Store {
             conditional_writes: worked("conditional put") && worked("conditional replace"),
             missing_permissions,
             ok: steps.iter().all(|step| step.ok || !step.required),
-            steps,
+            checks: steps,
         }
     }
 

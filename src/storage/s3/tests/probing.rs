@@ -20,7 +20,7 @@ const STEPS: [&str; 10] = [
 ];
 
 fn failed(probe: &Value) -> Vec<&str> {
-    let steps = probe["steps"].as_array().unwrap().iter();
+    let steps = probe["checks"].as_array().unwrap().iter();
     steps
         .filter(|step| step["ok"] == false)
         .map(|step| step["name"].as_str().unwrap())
@@ -34,7 +34,7 @@ fn a_good_server_passes_everything_and_keeps_nothing() {
     let store = store(&config, folder.path(), "testtest");
     let probe = serde_json::to_value(store.probe()).unwrap();
     assert_eq!(failed(&probe), [""; 0], "{probe:#}");
-    let names: Vec<_> = probe["steps"]
+    let names: Vec<_> = probe["checks"]
         .as_array()
         .unwrap()
         .iter()
@@ -72,7 +72,7 @@ fn what_nothing_can_come_of_is_tried_once() {
     let unsigned = serve(|_| Reply::error(403, "SignatureDoesNotMatch", ""));
     let probe = serde_json::to_value(store(&config(&unsigned), &std::env::temp_dir(), "secret").probe()).unwrap();
     assert_eq!(failed(&probe), STEPS);
-    let details: Vec<_> = probe["steps"]
+    let details: Vec<_> = probe["checks"]
         .as_array()
         .unwrap()
         .iter()
