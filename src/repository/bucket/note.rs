@@ -73,7 +73,11 @@ impl Note {
 impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Process { pid, host } = &self.process;
-        write!(f, "{} of process {pid} on {host} since {:.0}", self.operation, self.since)
+        write!(
+            f,
+            "{} of process {pid} on {host} since {:.0}",
+            self.operation, self.since
+        )
     }
 }
 

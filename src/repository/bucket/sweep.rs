@@ -12,7 +12,6 @@ use super::{SharedStore, list_ids, marks, tombstones};
 use crate::error::Result;
 use crate::failpoint;
 use crate::repository::{manifest, pack};
-use crate::storage::Store;
 
 /// An upload that was begun longer ago is finished by nobody.
 const FORGOTTEN: SignedDuration = SignedDuration::from_hours(24);

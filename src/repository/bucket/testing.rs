@@ -31,7 +31,7 @@ macro_rules! on_every_bucket {
         mod on_the_server {
             $(#[test] fn $test() {
                 let scratch = tempfile::tempdir().unwrap();
-                match $crate::storage::fresh_store(scratch.path()) {
+                match $crate::storage::fresh_s3_store(scratch.path()) {
                     Some(store) => super::$test(store),
                     None => eprintln!("no SNAPSHOT_WRITER_TEST_S3: tried in memory only"),
                 }
@@ -151,7 +151,10 @@ impl Host {
         let (_, own) = self.0.store(512, &[page(1, 512), page(2, 512)]);
         let packs: Vec<PackEntry> = shared.iter().copied().chain(&own).cloned().collect();
         let entries: Vec<_> = (1..=packs.len() as u32).map(|pack| entry(b"a page", pack, 0)).collect();
-        let head = self.0.publish(draft("a", 512), &self.0.table(&entries), &packs).unwrap();
+        let head = self
+            .0
+            .publish(draft("a", 512), &self.0.table(&entries), &packs)
+            .unwrap();
         Snapshot { head, packs }
     }
 
