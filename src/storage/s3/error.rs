@@ -117,7 +117,7 @@ impl Bucket {
     where
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
     {
-        let tried = format!("cannot {} {} in the bucket {}", action.verb, self.full(key), self.name);
+        let tried = self.tried(action, key);
         match refusal(&error) {
             Some(refusal) => self.refused(&tried, action, &refusal, error.raw_response()),
             None => self.not_answered(&tried, &error),
@@ -212,8 +212,14 @@ impl Bucket {
 
     /// An answer whose body breaks off again and again.
     pub(super) fn cut_off(&self, key: &str, cause: String) -> Error {
-        let tried = format!("cannot {} {} in the bucket {}", READ.verb, self.full(key), self.name);
-        self.unreachable(&tried).because(cause)
+        self.unreachable(&self.tried(READ, key)).because(cause)
+    }
+
+    fn tried(&self, action: Action, key: &str) -> String {
+        match (action.verb, self.full(key)) {
+            (verb, all) if all.is_empty() => format!("cannot {verb} the bucket {}", self.name),
+            (verb, full) => format!("cannot {verb} {full} in the bucket {}", self.name),
+        }
     }
 }
 
