@@ -52,9 +52,13 @@ pub(crate) fn upload_pending(context: &Context, database: &Path, new: &Head) -> 
     mirror::prepare_bucket(bucket)?;
     let mut outcome = Ok(());
     for head in heads.iter().filter(|head| pending.contains(&head.id)) {
-        let uploaded = upload(context, bucket, head).and_then(|_| forget(context, head.id));
+        let uploaded = upload(context, bucket, head);
+        if tombstones::exists(bucket, head.id)? || uploaded.is_ok() {
+            // There, or deleted by another host and never to come back: nothing is left to do.
+            forget(context, head.id)?;
+        }
         match uploaded {
-            Ok(()) => write_row(context, database, head),
+            Ok(_) => write_row(context, database, head),
             Err(error) if head.id == new.id => outcome = Err(error),
             Err(error) => {
                 tracing::warn!(snapshot = %head.name, code = error.code.as_str(), reason = %error, "an earlier snapshot is still not in the bucket");
