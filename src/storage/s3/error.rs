@@ -9,23 +9,49 @@ use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use super::client::Bucket;
 use crate::error::{Code, Error};
 
+/// How servers refuse credentials.
+const NOT_ACCEPTED: [&str; 8] = [
+    "InvalidAccessKeyId",
+    "SignatureDoesNotMatch",
+    "ExpiredToken",
+    "InvalidToken",
+    "TokenRefreshRequired",
+    "NotSignedUp",
+    "InvalidSecurity",
+    "MissingSecurityHeader",
+];
+
 /// What was tried, in words and as IAM names it.
 #[derive(Clone, Copy)]
 pub(super) struct Action {
     verb: &'static str,
     pub(super) permission: &'static str,
+    /// What else a refusal may come from.
+    also: &'static str,
 }
 
 const fn action(verb: &'static str, permission: &'static str) -> Action {
-    Action { verb, permission }
+    Action {
+        verb,
+        permission,
+        also: "",
+    }
 }
 
 pub(super) const WRITE: Action = action("write", "s3:PutObject");
-pub(super) const READ: Action = action("read", "s3:GetObject");
+pub(super) const READ: Action = Action {
+    also: " (or s3:ListBucket, without which a missing object looks like a forbidden one)",
+    ..action("read", "s3:GetObject")
+};
 pub(super) const LIST: Action = action("list", "s3:ListBucket");
 pub(super) const DELETE: Action = action("delete", "s3:DeleteObject");
 pub(super) const ABORT: Action = action("abort an upload of", "s3:AbortMultipartUpload");
 pub(super) const LIST_UPLOADS: Action = action("list the uploads of", "s3:ListBucketMultipartUploads");
+
+/// How a message names a permission that is missing.
+pub(super) fn lack_of(permission: &str) -> String {
+    format!("the credentials lack {permission}")
+}
 
 /// A server's refusal: its status, its code (empty when it gave none) and its message.
 pub(super) struct Refusal<'a> {
@@ -70,11 +96,18 @@ impl Refusal<'_> {
         matches!(self.code, "BadDigest" | "InvalidDigest" | "IncompleteBody")
     }
 
-    /// Code, status and message, for the reader.
-    fn story(&self) -> String {
+    /// Status and code.
+    fn brief(&self) -> String {
         let code = if self.code.is_empty() { "no code" } else { self.code };
-        let colon = if self.message.is_empty() { "" } else { ": " };
-        format!("the server answered {} ({code}){colon}{}", self.status, self.message)
+        format!("the server answered {} ({code})", self.status)
+    }
+
+    /// Status, code and message.
+    fn story(&self) -> String {
+        if self.message.is_empty() {
+            return self.brief();
+        }
+        format!("{}: {}", self.brief(), self.message)
     }
 }
 
@@ -84,7 +117,7 @@ impl Bucket {
     where
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
     {
-        let tried = format!("cannot {} {} in the bucket {}", action.verb, self.full(key), self.name);
+        let tried = self.tried(action, key);
         match refusal(&error) {
             Some(refusal) => self.refused(&tried, action, &refusal, error.raw_response()),
             None => self.not_answered(&tried, &error),
@@ -94,21 +127,10 @@ impl Bucket {
     fn refused(&self, tried: &str, action: Action, refusal: &Refusal, answer: Option<&HttpResponse>) -> Error {
         let region = answer.and_then(region_of);
         let (code, hint) = match (refusal.code, refusal.status) {
-            (
-                "InvalidAccessKeyId"
-                | "SignatureDoesNotMatch"
-                | "ExpiredToken"
-                | "InvalidToken"
-                | "TokenRefreshRequired"
-                | "NotSignedUp"
-                | "InvalidSecurity"
-                | "MissingSecurityHeader",
-                status,
-            ) => {
-                // The server's own words may name the key.
+            (code, _) if NOT_ACCEPTED.contains(&code) => {
                 let hint = "the server does not accept the credentials; check the SDK's variables, profile or role";
-                let answer = format!("the server answered {status} ({})", refusal.code);
-                return Error::new(Code::S3Credentials, format!("{tried}: {hint}")).because(answer);
+                // Its own words may name the key.
+                return Error::new(Code::S3Credentials, format!("{tried}: {hint}")).because(refusal.brief());
             }
             ("RequestTimeTooSkewed" | "RequestExpired" | "RequestInTheFuture", _) => (
                 Code::S3ClockSkew,
@@ -120,19 +142,19 @@ impl Bucket {
             ),
             ("PermanentRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException", _)
             | (_, 301) => (Code::S3RegionWrong, self.wrong_region(region)),
+            // An answer to HEAD has no body that would say more.
             (_, 400) if region.as_ref().is_some_and(|region| *region != self.region) => {
                 (Code::S3RegionWrong, self.wrong_region(region))
             }
-            ("AccessDenied" | "AllAccessDisabled" | "AccountProblem" | "", 403) | ("AccessDenied", _) | (_, 403) => (
-                Code::S3AccessDenied,
-                format!(
-                    "the credentials lack {} on {}/{}*; grant it",
-                    action.permission, self.name, self.prefix
-                ),
-            ),
+            ("AccessDenied", _) | (_, 403) => (Code::S3AccessDenied, self.lacking(action)),
             _ => (Code::S3Failed, format!("{} refused", self.place())),
         };
         Error::new(code, format!("{tried}: {hint}")).because(refusal.story())
+    }
+
+    fn lacking(&self, action: Action) -> String {
+        let lack = lack_of(action.permission);
+        format!("{lack} on {}/{}*{}; grant it", self.name, self.prefix, action.also)
     }
 
     fn wrong_region(&self, right: Option<String>) -> String {
@@ -149,12 +171,13 @@ impl Bucket {
     where
         E: std::error::Error + Send + Sync + 'static,
     {
-        let story = story(error);
+        let story = self.clean(story(error));
         if story.contains("credential") || story.contains("identity") {
             return Error::new(
                 Code::S3Credentials,
                 format!("{tried}: no credentials were found; set the SDK's variables, a profile or a role"),
-            );
+            )
+            .because(without_output(&story).to_owned());
         }
         match error {
             SdkError::ResponseError(answer) if !answer.raw().status().is_success() => Error::new(
@@ -163,6 +186,13 @@ impl Bucket {
                     "{tried}: {} answered {} and nothing that S3 would say",
                     self.place(),
                     answer.raw().status().as_u16()
+                ),
+            ),
+            _ if story.contains("not a valid URI") => Error::new(
+                Code::S3Unreachable,
+                format!(
+                    "{tried}: the endpoint {} is no URL like https://host:port",
+                    self.place()
                 ),
             ),
             _ => self.unreachable(tried),
@@ -182,9 +212,21 @@ impl Bucket {
 
     /// An answer whose body breaks off again and again.
     pub(super) fn cut_off(&self, key: &str, cause: String) -> Error {
-        let tried = format!("cannot {} {} in the bucket {}", READ.verb, self.full(key), self.name);
-        self.unreachable(&tried).because(cause)
+        self.unreachable(&self.tried(READ, key)).because(cause)
     }
+
+    fn tried(&self, action: Action, key: &str) -> String {
+        match (action.verb, self.full(key)) {
+            (verb, all) if all.is_empty() => format!("cannot {verb} the bucket {}", self.name),
+            (verb, full) => format!("cannot {verb} {full} in the bucket {}", self.name),
+        }
+    }
+}
+
+/// Without what a `credential_process` wrote: it may be the credentials.
+fn without_output(story: &str) -> &str {
+    let ends = ["Stderr:", "could not parse response"].map(|words| story.find(words).unwrap_or(story.len()));
+    &story[..ends[0].min(ends[1])]
 }
 
 /// Where the answer says the bucket is.

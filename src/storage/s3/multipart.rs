@@ -2,19 +2,21 @@
 
 use std::sync::Arc;
 
-use aws_sdk_s3::primitives::SdkBody;
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 use tokio::task::JoinSet;
 
 use super::S3Store;
-use super::client::{Bucket, patient};
-use super::error::{WRITE, refusal};
+use super::client::{Bucket, time_for};
+use super::error::{Refusal, WRITE, refusal};
 use super::get::panicked;
-use super::put::{Outcome, SENDINGS, SHA256, WRITER, again, md5, new_writer, pause, worth_repeating};
+use super::payload::{Payload, SENDINGS, pause, worth_repeating};
+use super::put::{Outcome, SHA256, WRITER, new_writer};
 use crate::error::Result;
 
 /// Bytes of a part (10,000 of them make 78 GiB; a pack is at most 512 MiB).
 pub(super) const PART: usize = 8 << 20;
+/// The server may take as long to join the parts as these bytes would take to carry.
+const JOINING: usize = PART / 4;
 /// Parts under way at the same time.
 const PARALLEL: usize = 4;
 
@@ -32,7 +34,8 @@ pub(super) struct Multipart {
     under_way: JoinSet<Result<CompletedPart>>,
     done: Vec<CompletedPart>,
     sent: i32,
-    completed: bool,
+    /// There are no parts left to drop.
+    ended: bool,
 }
 
 impl Multipart {
@@ -49,7 +52,7 @@ impl Multipart {
             under_way: JoinSet::new(),
             done: Vec::new(),
             sent: 0,
-            completed: false,
+            ended: false,
         })
     }
 
@@ -72,6 +75,20 @@ impl Multipart {
         Ok(())
     }
 
+    /// Drops the parts.
+    pub(super) fn abort(mut self) -> Result<()> {
+        self.ended = true;
+        self.drop_parts()
+    }
+
+    fn drop_parts(&mut self) -> Result<()> {
+        self.store.wait(async {
+            // A part that arrives after the abort would stay.
+            self.under_way.shutdown().await;
+            self.store.bucket().abort(&self.upload.key, &self.upload.id).await
+        })
+    }
+
     /// Waits for all parts and makes the object of them.
     pub(super) fn complete(mut self) -> Result<Outcome> {
         while !self.under_way.is_empty() {
@@ -82,22 +99,17 @@ impl Multipart {
         let outcome = self
             .store
             .wait(self.store.bucket().complete(&self.upload, parts, &self.writer))?;
-        self.completed = matches!(outcome, Outcome::Written(_));
+        self.ended = matches!(outcome, Outcome::Written(_));
         Ok(outcome)
     }
 }
 
 impl Drop for Multipart {
     fn drop(&mut self) {
-        if self.completed {
-            return;
-        }
-        self.store.wait(async {
-            // A part that arrives after the abort would stay.
-            self.under_way.shutdown().await;
+        if !self.ended {
             // Nobody is left to tell; what stays is aborted with the old uploads.
-            let _ = self.store.bucket().abort(&self.upload.key, &self.upload.id).await;
-        });
+            let _ = self.drop_parts();
+        }
     }
 }
 
@@ -117,15 +129,14 @@ impl Bucket {
     }
 
     async fn send_part(&self, upload: &Id, number: i32, bytes: Vec<u8>) -> Result<CompletedPart> {
-        let md5 = md5(&bytes);
-        let body = SdkBody::from(bytes);
+        let payload = Payload::new(bytes);
         let mut sendings = 0;
         loop {
             sendings += 1;
             let request = self.client.upload_part().bucket(&self.name).key(self.full(&upload.key));
             let request = request.upload_id(&upload.id).part_number(number);
-            let request = request.content_md5(&md5).body(again(&body));
-            match request.customize().config_override(patient()).send().await {
+            let request = request.content_md5(&payload.md5).body(payload.stream());
+            match request.customize().config_override(payload.limits()).send().await {
                 Ok(part) => {
                     let part = CompletedPart::builder().set_e_tag(part.e_tag).part_number(number);
                     return Ok(part.build());
@@ -155,22 +166,25 @@ impl Bucket {
                 .key(self.full(&upload.key));
             let request = request.upload_id(&upload.id).multipart_upload(parts.clone());
             let request = request.set_if_none_match(condition.clone());
-            let error = match request.customize().config_override(patient()).send().await {
+            let error = match request.customize().config_override(time_for(JOINING)).send().await {
                 Ok(answer) => return Ok(Outcome::Written(self.tag(&upload.key, answer.e_tag())?)),
                 Err(error) => error,
             };
-            match refusal(&error) {
-                Some(refusal) if condition.is_some() && refusal.is_unknown_condition() => condition = None,
-                // A repeated request may meet what the first one did.
-                Some(refusal) if refusal.is_condition() || refusal.code == "NoSuchUpload" => {
-                    let outcome = self.ours_or_refused(&upload.key, writer).await?;
-                    if refusal.is_condition() || matches!(outcome, Outcome::Written(_)) {
-                        return Ok(outcome);
-                    }
-                    return Err(self.error(WRITE, &upload.key, error));
-                }
-                _ => return Err(self.error(WRITE, &upload.key, error)),
+            let refusal = refusal(&error);
+            if condition.is_some() && refusal.as_ref().is_some_and(Refusal::is_unknown_condition) {
+                condition = None;
+                continue;
             }
+            if error.raw_response().is_none() {
+                return Err(self.error(WRITE, &upload.key, error));
+            }
+            // A repeated request may meet what the first one did, and not every provider's answer can be read.
+            return match self.ours_or_refused(&upload.key, writer).await? {
+                Outcome::Refused if !refusal.is_some_and(|refusal| refusal.is_condition()) => {
+                    Err(self.error(WRITE, &upload.key, error))
+                }
+                outcome => Ok(outcome),
+            };
         }
     }
 }
