@@ -22,6 +22,8 @@ on_every_bucket! {
     marks_age_before_packs_go
     what_is_needed_again_loses_its_mark
     nothing_is_swept_beside_a_manifest_that_cannot_be_read
+    a_manifest_that_goes_while_it_is_read_needs_nothing
+    many_manifests_are_read
     a_damaged_snapshot_can_be_deleted
     the_tombstone_comes_before_the_manifest_goes
     the_pack_goes_before_its_mark
@@ -177,6 +179,40 @@ fn nothing_is_swept_beside_a_manifest_that_cannot_be_read<S: SharedStore>(store:
     store.put(&other.head.key(), &good).unwrap();
     assert_eq!(clear_up(&store, NOW), swept(&old.packs));
     assert_eq!(host.first_flaw(&store, &other), None);
+}
+
+fn a_manifest_that_goes_while_it_is_read_needs_nothing<S: SharedStore>(store: S) {
+    let host = Host::new();
+    let (old, other) = (host.snapshot(&[]), host.snapshot(&[]));
+    host.upload(&store, &old).unwrap();
+    host.upload(&store, &other).unwrap();
+    let (behind, gone) = (store.clone(), other.head.key());
+    let watched = Watched::new(&store, move |when, request| {
+        if when == Moment::Before && request == format!("open {gone}") {
+            behind.remove(&gone)?;
+        }
+        Ok(())
+    });
+    assert_eq!(delete_it(&watched, &old, NOW).unwrap().swept, 2);
+    assert_eq!(keys(&store, "packs/"), [""; 0]);
+}
+
+fn many_manifests_are_read<S: SharedStore>(store: S) {
+    let host = Host::new();
+    let snapshots: Vec<_> = (0..30).map(|_| host.snapshot(&[])).collect();
+    for snapshot in &snapshots {
+        host.upload_packs(&store, snapshot);
+        host.publish(&store, snapshot);
+    }
+    let damaged = snapshots[17].head.key();
+    store.put(&damaged, b"rubbish").unwrap();
+    assert_eq!(delete_it(&store, &snapshots[3], NOW).unwrap(), Deleted::default());
+    assert_eq!(keys(&store, "packs/").len(), 30);
+    store.put(&damaged, &host.bytes(&damaged)).unwrap();
+    assert_eq!(clear_up(&store, NOW), swept(&snapshots[3].packs));
+    for (number, snapshot) in snapshots.iter().enumerate() {
+        assert_eq!(host.first_flaw(&store, snapshot).is_some(), number == 3);
+    }
 }
 
 fn a_damaged_snapshot_can_be_deleted<S: SharedStore>(store: S) {
@@ -364,7 +400,8 @@ fn who_settles_waits_for_the_sweeper<S: SharedStore>(store: S) {
                 && let Some(may_go) = may_go.lock().unwrap().take()
             {
                 stands.send(()).unwrap();
-                may_go.recv().unwrap();
+                // Or until nobody is left who would say so.
+                let _ = may_go.recv();
             }
             Ok(())
         });
@@ -384,6 +421,7 @@ fn who_settles_waits_for_the_sweeper<S: SharedStore>(store: S) {
             let sweeper = scope.spawn(|| delete_it(&sweeping, &old, NOW).unwrap());
             is_standing.recv().unwrap();
             host.upload(&settling, &new).unwrap();
+            drop(settling);
             assert_eq!(sweeper.join().unwrap().swept, 1, "{stop}");
         });
         assert_eq!(host.first_flaw(&store, &new), None, "{stop}");
