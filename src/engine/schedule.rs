@@ -22,7 +22,6 @@ pub(crate) fn claim_tick(context: &Context, schedule: String, tick: Timestamp) -
     create::check_is_a_database_file(&database)?;
     // What is no database makes no repository.
     drop(open_for_reading(&database)?);
-    context.repository.init()?;
     let _turn = lock(context, "claimTick")?;
     let mut here = read(context)?;
     let identity = Identity::of(context, &database)?;
@@ -54,7 +53,7 @@ pub(crate) fn claim_tick(context: &Context, schedule: String, tick: Timestamp) -
         database: claim.database,
         ..entered
     });
-    context.repository.replace_json(FILE, &here)?;
+    context.repository.replace_json_beside(FILE, &here)?;
     Ok(match holder {
         Some(holder) => refused(&holder),
         None => json!({ "claimed": true, "by": there.by }),
@@ -68,7 +67,7 @@ pub(crate) fn finish_tick(context: &Context, tick: Timestamp) -> Result<Value> {
     let _turn = lock(context, "finishTick")?;
     let mut here = read(context)?;
     here.finish(&local_name(&database), tick, &Runner::ours());
-    context.repository.replace_json(FILE, &here)?;
+    context.repository.replace_json_beside(FILE, &here)?;
     Ok(json!({}))
 }
 
@@ -130,7 +129,11 @@ impl Identity {
 }
 
 fn read(context: &Context) -> Result<Claims> {
-    Ok(context.repository.read_json(FILE)?.unwrap_or_default())
+    let place = context.repository.path(FILE);
+    match context.repository.read_json(FILE)? {
+        Some(json) => Claims::read(json, &place.display().to_string()),
+        None => Ok(Claims::default()),
+    }
 }
 
 fn local_name(database: &Path) -> String {

@@ -9,6 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use rustix::io::Errno;
 use rustix::process::{Pid, getppid, test_kill_process};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use uuid::Uuid;
 
 use crate::error::{Code, Error, Result, fail};
@@ -145,28 +146,29 @@ impl Claims {
             .map_err(|error| Error::new(Code::Internal, "cannot encode the claims of the schedule").because(error))
     }
 
-    /// `place` is how a person names the object.
-    pub(crate) fn decode(bytes: &[u8], place: &str) -> Result<Self> {
-        #[derive(Deserialize)]
-        struct Versioned {
-            version: u16,
-        }
-        let misunderstood = |error| {
-            Error::new(
-                Code::RepositoryIo,
-                format!("{place} cannot be understood; remove it to go on without it"),
-            )
-            .because(error)
-        };
-        let Versioned { version } = serde_json::from_slice(bytes).map_err(misunderstood)?;
-        if version > VERSION {
+    /// `place` is how a person names what holds them.
+    pub(crate) fn read(json: Value, place: &str) -> Result<Self> {
+        if json["version"].as_u64().is_some_and(|version| version > VERSION.into()) {
             fail!(
                 RepositoryNewer,
                 "{place} was written by a later version of snapshot-writer; upgrade this one"
             );
         }
-        serde_json::from_slice(bytes).map_err(misunderstood)
+        serde_json::from_value(json).map_err(|error| misunderstood(place, error))
     }
+
+    pub(crate) fn decode(bytes: &[u8], place: &str) -> Result<Self> {
+        let json = serde_json::from_slice(bytes).map_err(|error| misunderstood(place, error))?;
+        Self::read(json, place)
+    }
+}
+
+fn misunderstood(place: &str, error: serde_json::Error) -> Error {
+    Error::new(
+        Code::RepositoryIo,
+        format!("{place} cannot be understood; move it away to go on without it"),
+    )
+    .because(error)
 }
 
 #[cfg(test)]
