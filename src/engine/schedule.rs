@@ -26,6 +26,7 @@ pub(crate) fn claim_tick(context: &Context, schedule: String, tick: Timestamp) -
     let mut here = read(context)?;
     let identity = Identity::of(context, &database)?;
     let claim = Claim {
+        id: Uuid::new_v4(),
         database: local_name(&database),
         lineage: identity.lineage,
         schedule,
@@ -35,22 +36,25 @@ pub(crate) fn claim_tick(context: &Context, schedule: String, tick: Timestamp) -
         attempt: 1,
         finished: false,
     };
-    if let Some(holder) = here.holder(&claim) {
+    let cut_off = here.cut_off(&claim);
+    if let Some(holder) = here.holder(&claim, cut_off) {
         return Ok(refused(holder));
     }
     let mut there = Claim {
         database: lineage::file_name(&database),
         ..claim.clone()
     };
-    let holder = ask_bucket(context, &mut there, &identity);
+    let holder = ask_bucket(context, &mut there, cut_off, &identity);
     if identity.is_unknown_here {
         let _lock = context.lock_for_writing("claimTick")?;
         lineage::set(&context.repository, &database, there.lineage)?;
     }
     // Whoever was faster is noted here too: the other processes of this host need not ask again.
+    // Whether that run was cut off is not for this host to find out.
     let entered = holder.clone().unwrap_or_else(|| there.clone());
     here.enter(Claim {
         database: claim.database,
+        finished: holder.is_some(),
         ..entered
     });
     context.repository.replace_json_beside(FILE, &here)?;
@@ -81,10 +85,10 @@ fn refused(holder: &Claim) -> Value {
     })
 }
 
-fn ask_bucket(context: &Context, claim: &mut Claim, identity: &Identity) -> Option<Claim> {
+fn ask_bucket(context: &Context, claim: &mut Claim, cut_off: Option<Uuid>, identity: &Identity) -> Option<Claim> {
     let bucket = context.repository.bucket()?;
     let may_adopt = |id| identity.is_new && !lineage::is_taken(&context.repository, id);
-    match bucket::schedule::claim(bucket, claim, may_adopt) {
+    match bucket::schedule::claim(bucket, claim, cut_off, may_adopt) {
         Ok(holder) => holder,
         Err(error) => {
             tracing::warn!(code = error.code.as_str(), reason = %error, "the bucket cannot be asked whether another host makes this run, so this one makes it");

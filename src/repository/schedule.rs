@@ -28,6 +28,7 @@ const KEPT: usize = 100;
 /// The last claim for a database.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Claim {
+    pub(crate) id: Uuid,
     pub(crate) database: String,
     pub(crate) lineage: Uuid,
     /// For people: the expression and its time zone.
@@ -58,7 +59,8 @@ impl Runner {
         }
     }
 
-    /// Certain only on the same host; elsewhere everybody counts as alive.
+    /// Certain only on the same host; elsewhere everybody counts as alive. Asked for claims of the
+    /// local folder only: in a bucket hosts may meet that have the same name.
     fn is_gone(&self) -> bool {
         self.host == Self::ours().host
             && Pid::from_raw(self.pid).is_none_or(|pid| test_kill_process(pid) == Err(Errno::SRCH))
@@ -71,19 +73,12 @@ impl Claim {
     }
 
     /// Whether a claim for that tick comes too late.
-    fn keeps_out(&self, tick: Timestamp) -> bool {
+    fn keeps_out(&self, tick: Timestamp, cut_off: Option<Uuid>) -> bool {
         if self.tick > Timestamp::now() + CLOCK_TOLERANCE {
             tracing::warn!(tick = %self.tick, "the last run was claimed for a time that lies ahead; its clock was wrong, and the claim is ignored");
             return false;
         }
-        match self.tick == tick {
-            true => !self.was_cut_off() || self.attempt >= ATTEMPTS,
-            false => self.tick > tick,
-        }
-    }
-
-    fn was_cut_off(&self) -> bool {
-        !self.finished && self.by.is_gone()
+        self.tick >= tick && cut_off != Some(self.id)
     }
 }
 
@@ -104,9 +99,16 @@ impl Default for Claims {
 }
 
 impl Claims {
-    /// Who keeps this claim out; `None`: nobody.
-    pub(crate) fn holder(&self, claim: &Claim) -> Option<&Claim> {
-        self.last(claim).filter(|last| last.keeps_out(claim.tick))
+    /// Who keeps this claim out; `None`: nobody. A run that is known to be cut off does not.
+    pub(crate) fn holder(&self, claim: &Claim, cut_off: Option<Uuid>) -> Option<&Claim> {
+        self.last(claim).filter(|last| last.keeps_out(claim.tick, cut_off))
+    }
+
+    /// The run of that tick whose process was killed, if it may be made again.
+    pub(crate) fn cut_off(&self, claim: &Claim) -> Option<Uuid> {
+        let last = self.last(claim)?;
+        let was_cut_off = last.tick == claim.tick && !last.finished && last.by.is_gone();
+        (was_cut_off && last.attempt < ATTEMPTS).then_some(last.id)
     }
 
     /// Enters a claim in place of the one before.

@@ -16,6 +16,7 @@ fn tick(hour: i64) -> Timestamp {
 
 fn claim(at: Timestamp) -> Claim {
     Claim {
+        id: Uuid::new_v4(),
         database: "dev.db".to_owned(),
         lineage: Uuid::nil(),
         schedule: "0 * * * *".to_owned(),
@@ -35,7 +36,8 @@ fn claims(entered: impl IntoIterator<Item = Claim>) -> Claims {
 }
 
 fn may_claim(claims: &Claims, at: Timestamp) -> bool {
-    claims.holder(&claim(at)).is_none()
+    let claim = claim(at);
+    claims.holder(&claim, claims.cut_off(&claim)).is_none()
 }
 
 #[test]
@@ -58,8 +60,8 @@ fn databases_do_not_keep_each_other_out() {
         lineage: Uuid::max(),
         ..claim(tick(3))
     };
-    assert_eq!(claims.holder(&renamed), None);
-    assert_eq!(claims.holder(&of_its_own), None);
+    assert_eq!(claims.holder(&renamed, None), None);
+    assert_eq!(claims.holder(&of_its_own, None), None);
 }
 
 #[test]
@@ -125,19 +127,20 @@ fn the_databases_that_claimed_last_are_remembered() {
     let mut claims = claims((0..KEPT).map(named));
     claims.enter(named(0));
     claims.enter(named(KEPT));
-    assert!(claims.holder(&named(0)).is_some());
+    assert!(claims.holder(&named(0), None).is_some());
     assert!(
-        claims.holder(&named(1)).is_none(),
+        claims.holder(&named(1), None).is_none(),
         "the one that was silent for longest"
     );
-    assert!(claims.holder(&named(2)).is_some());
+    assert!(claims.holder(&named(2), None).is_some());
 }
 
 #[test]
 fn claims_of_a_later_version_and_rubbish_are_refused() {
-    let bytes = claims([claim(tick(3))]).encode().unwrap();
+    let entered = claim(tick(3));
+    let bytes = claims([entered.clone()]).encode().unwrap();
     let read = Claims::decode(&bytes, "schedule.json").unwrap();
-    assert_eq!(read.claims, [claim(tick(3))]);
+    assert_eq!(read.claims, [entered]);
 
     let newer = String::from_utf8(bytes)
         .unwrap()

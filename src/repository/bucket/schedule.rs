@@ -10,7 +10,7 @@ const KEY: &str = "schedule.json";
 /// How often other hosts may be faster in changing the object.
 const TRIES: u32 = 20;
 
-/// Enters a claim; returns whoever keeps it out.
+/// Enters a claim; returns whoever keeps it out. The run `cut_off` does not.
 ///
 /// A database that is new here has a lineage that nobody else can know. Where one other host has
 /// claimed for a database of the same file name, it is taken for the same one and its lineage
@@ -18,6 +18,7 @@ const TRIES: u32 = 20;
 pub(crate) fn claim(
     store: &impl SharedStore,
     claim: &mut Claim,
+    cut_off: Option<Uuid>,
     may_adopt: impl Fn(Uuid) -> bool,
 ) -> Result<Option<Claim>> {
     for _ in 0..TRIES {
@@ -31,7 +32,7 @@ pub(crate) fn claim(
         {
             claim.lineage = lineage;
         }
-        if let Some(holder) = claims.holder(claim) {
+        if let Some(holder) = claims.holder(claim, cut_off) {
             return Ok(Some(holder.clone()));
         }
         claims.enter(claim.clone());

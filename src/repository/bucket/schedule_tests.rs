@@ -14,6 +14,7 @@ use crate::repository::schedule::Runner;
 fn draft(host: &str, lineage: Option<Uuid>) -> Claim {
     let tick = Timestamp::from_second(1_700_000_000).unwrap();
     Claim {
+        id: Uuid::new_v4(),
         database: "dev.db".to_owned(),
         lineage: lineage.unwrap_or_else(Uuid::new_v4),
         schedule: "0 * * * *".to_owned(),
@@ -35,7 +36,7 @@ fn race(hosts: &[(&str, Option<Uuid>)], check: impl Fn(&[(Claim, Option<Claim>)]
         let outcomes = &outcomes;
         move |store: Memory| {
             let mut draft = draft(host, *lineage);
-            let holder = claim(&store, &mut draft, |_| lineage.is_none()).unwrap();
+            let holder = claim(&store, &mut draft, None, |_| lineage.is_none()).unwrap();
             outcomes.lock().unwrap().push((draft, holder));
         }
     });
@@ -82,7 +83,7 @@ fn hosts_with_databases_of_their_own_all_claim_the_tick() {
 fn a_lineage_is_adopted_only_when_it_is_the_only_one_and_free() {
     let bucket = Memory::new();
     let enter = |mut claim: Claim, may_adopt: bool| {
-        super::claim(&bucket, &mut claim, |_| may_adopt).unwrap();
+        super::claim(&bucket, &mut claim, None, |_| may_adopt).unwrap();
         claim.lineage
     };
     let first = enter(draft("a", None), true);
@@ -95,7 +96,25 @@ fn a_lineage_is_adopted_only_when_it_is_the_only_one_and_free() {
 fn what_cannot_be_understood_is_not_overwritten() {
     let bucket = Memory::new();
     bucket.put(KEY, b"rubbish").unwrap();
-    let refused = claim(&bucket, &mut draft("a", None), |_| true).unwrap_err();
+    let refused = claim(&bucket, &mut draft("a", None), None, |_| true).unwrap_err();
     assert_eq!(refused.code, Code::RepositoryIo);
     assert_eq!(bucket.get(KEY).unwrap().unwrap().bytes, b"rubbish");
+}
+
+#[test]
+fn a_run_that_is_known_to_be_cut_off_is_made_again_by_whoever_knows() {
+    let bucket = Memory::new();
+    let lineage = Some(Uuid::nil());
+    let mut killed = draft("a", lineage);
+    let mut again = draft("a", lineage);
+    assert_eq!(claim(&bucket, &mut killed, None, |_| false).unwrap(), None);
+    assert_eq!(
+        claim(&bucket, &mut again, None, |_| false).unwrap(),
+        Some(killed.clone())
+    );
+    assert_eq!(claim(&bucket, &mut again, Some(killed.id), |_| false).unwrap(), None);
+    // Somebody else was faster with it.
+    let mut late = draft("a", lineage);
+    let holder = claim(&bucket, &mut late, Some(killed.id), |_| false).unwrap().unwrap();
+    assert_eq!((holder.id, holder.attempt), (again.id, 2));
 }
