@@ -4,6 +4,7 @@
 // The scheduler: one run (for PM2's `cron_restart` or a crontab), or with --daemon one after the
 // other. Requiring it starts nothing.
 
+const cluster = require('node:cluster');
 const { parseArgs } = require('node:util');
 const { resolveConfig } = require('./lib/config.js');
 const { startDaemon } = require('./lib/scheduler/daemon.js');
@@ -80,6 +81,8 @@ if (require.main === module) {
   main().then((exitCode) => {
     // Not process.exit(): what was printed into a pipe may still be on its way.
     process.exitCode = exitCode;
+    // In PM2's cluster mode the channel to it would keep the process from ending.
+    if (cluster.isWorker) cluster.worker.disconnect();
   });
 }
 
