@@ -37,6 +37,8 @@ pub(crate) enum Subject {
     Repository,
     /// Who copies between the tiers, which takes long and needs no other lock.
     Mirror,
+    /// Who claims the tick of a schedule.
+    Schedule,
 }
 
 impl Subject {
@@ -44,6 +46,7 @@ impl Subject {
         match self {
             Self::Repository => "lock",
             Self::Mirror => "mirror.lock",
+            Self::Schedule => "schedule.lock",
         }
     }
 
@@ -51,6 +54,7 @@ impl Subject {
         root.join("local").join(match self {
             Self::Repository => "lock.json",
             Self::Mirror => "mirror.json",
+            Self::Schedule => "schedule.lock.json",
         })
     }
 }
