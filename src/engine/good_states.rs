@@ -7,12 +7,12 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::Context;
-use super::find::{Found, all_plain};
+use super::find::{Found, everything};
 use super::target::{Target, check_restorable};
 use super::verify::assemble_image;
 use crate::config::Check;
 use crate::database::check;
-use crate::error::{Code, Result};
+use crate::error::{Code, Error, Result};
 use crate::record::Status;
 use crate::repository::lineage::{self, Lineage};
 use crate::repository::manifest::{Head, Kind};
@@ -24,10 +24,11 @@ pub(crate) fn newest_first(main: &Context, own: &Context, database: &Path) -> Re
     for head in of_database(own, database, own.repository.local_heads()?)? {
         all.push((head.created_at, Found::backup(head, &own.repository)));
     }
-    for head in of_database(main, database, main.repository.heads()?)? {
+    let (survey, plain) = everything(main)?;
+    for head in of_database(main, database, survey.into_heads())? {
         all.push((head.created_at, Found::Packed(Box::new(head))));
     }
-    for plain in all_plain(main)?.0 {
+    for plain in plain {
         if plain.record.status != Status::Failed {
             all.push((plain.record.created_at, Found::Plain(Box::new(plain))));
         }
@@ -48,8 +49,10 @@ fn of_database(context: &Context, database: &Path, heads: Vec<Head>) -> Result<V
 
 /// Why a candidate is no good; `None` when every hash is right and SQLite finds nothing wrong.
 pub(crate) fn fault(context: &Context, found: &Found) -> Result<Option<String>> {
+    // An older state that is at hand is better than a newer one behind a network that is down.
+    let is_of_this_one = |error: &Error| error.code == Code::SnapshotDamaged || error.code.as_str().starts_with("S3_");
     match integrity(context, found) {
-        Err(error) if error.code == Code::SnapshotDamaged => Ok(Some(error.story())),
+        Err(error) if is_of_this_one(&error) => Ok(Some(error.story())),
         other => other,
     }
 }
