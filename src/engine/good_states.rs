@@ -1,5 +1,6 @@
 //! What a damaged database can be taken back to.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -69,18 +70,25 @@ fn integrity(context: &Context, found: &Found) -> Result<Option<String>> {
     check::check(&mut image, Check::Full, Arc::new(move || host.check_alive().is_ok()))
 }
 
-/// The newest backup of which every hash is right.
-pub(crate) fn newest_good(own: &Context, heads: &[Head]) -> Result<Option<Uuid>> {
+/// The newest backup of each database of which every hash is right. One of which none is right is
+/// not in it.
+pub(crate) fn newest_good(own: &Context, heads: &[Head]) -> Result<BTreeMap<Uuid, Uuid>> {
+    let mut good = BTreeMap::new();
     for head in heads.iter().rev().filter(|head| head.kind != Kind::Forensic) {
+        if good.contains_key(&head.lineage) {
+            continue;
+        }
         let found = Found::backup(head.clone(), &own.repository);
         let read = Target::open(own, &found).and_then(|mut target| target.read_all(|_| own.host.check_alive()));
         match read {
-            Ok(()) => return Ok(Some(head.id)),
+            Ok(()) => {
+                good.insert(head.lineage, head.id);
+            }
             Err(error) if error.code == Code::SnapshotDamaged => {
                 tracing::warn!(backup = %head.name, reason = %error, "a backup is damaged");
             }
             Err(error) => return Err(error),
         }
     }
-    Ok(None)
+    Ok(good)
 }

@@ -47,7 +47,11 @@ impl Integrity {
 
     /// One sentence each; none when all is well.
     pub(crate) fn problems(&self) -> Vec<&str> {
-        self.damage.iter().chain(&self.foreign_keys).map(String::as_str).collect()
+        self.damage
+            .iter()
+            .chain(&self.foreign_keys)
+            .map(String::as_str)
+            .collect()
     }
 }
 

@@ -108,10 +108,15 @@ impl<'a> Recovery<'a> {
         let lock = self.main.lock_for_writing("recoverFromFailedRestore")?;
         let integrity = check_database(&self.own, &database)?;
         if let Some(damage) = &integrity.damage {
-            tracing::warn!(damage, "the database is damaged and is taken back to the newest good state");
+            tracing::warn!(
+                damage,
+                "the database is damaged and is taken back to the newest good state"
+            );
             return self.take_back(&database, lock, &integrity);
         }
-        let took_place = self.last_restore(&database, Some(name))?.is_some_and(|restore| restore.outcome == Outcome::Done);
+        let took_place = self
+            .last_restore(&database, Some(name))?
+            .is_some_and(|restore| restore.outcome == Outcome::Done);
         Ok(json!({
             "state": if took_place { "restored" } else { "unchanged" },
             "problems": integrity.problems(),
@@ -125,7 +130,11 @@ impl<'a> Recovery<'a> {
         let mut passed_over = Vec::new();
         for candidate in good_states::newest_first(self.main, &self.own, database)? {
             if let Some(reason) = good_states::fault(self.main, &candidate)? {
-                tracing::warn!(snapshot = candidate.name(), reason, "this one is no good; an older one is tried");
+                tracing::warn!(
+                    snapshot = candidate.name(),
+                    reason,
+                    "this one is no good; an older one is tried"
+                );
                 passed_over.push(format!("{}: {reason}", candidate.name()));
                 continue;
             }
@@ -168,7 +177,7 @@ impl<'a> Recovery<'a> {
         reset::reset(&self.own)
     }
 
-    /// Deletes backups that are older than `max_age`. The newest good one stays, whatever its age.
+    /// Deletes backups that are older than `max_age`. The newest good one of a database stays, whatever its age.
     pub(crate) fn clean_up(&self, max_age: Duration) -> Result<Value> {
         let context = &self.own;
         if !context.repository.root().is_dir() {
@@ -176,14 +185,13 @@ impl<'a> Recovery<'a> {
         }
         let _lock = context.lock_for_writing("cleanupOldRecoveryBackups")?;
         let heads = context.repository.local_heads()?;
-        let Some(newest_good) = newest_good(context, &heads)? else {
-            tracing::warn!("no backup is good, so none is deleted");
-            return Ok(json!({ "deleted": [], "kept": names_of(&heads), "freedBytes": 0 }));
-        };
+        let newest_good = newest_good(context, &heads)?;
         let now = create::now();
         // One from the future, by a clock that was wrong, is not old.
         let age = |head: &Head| Duration::try_from(now.duration_since(head.created_at)).unwrap_or_default();
-        let is_old = |head: &&Head| head.id != newest_good && age(head) > max_age;
+        // Where nothing is good, nothing goes: even a damaged backup may hold what is sought.
+        let may_go = |head: &Head| newest_good.get(&head.lineage).is_some_and(|good| *good != head.id);
+        let is_old = |head: &&Head| may_go(head) && age(head) > max_age;
         let (old, kept): (Vec<&Head>, Vec<&Head>) = heads.iter().partition(is_old);
         for head in &old {
             context.host.check_alive()?;
@@ -225,11 +233,19 @@ impl<'a> Recovery<'a> {
 
     fn find(&self, name: &str) -> Result<Found> {
         let repository = &self.own.repository;
-        if let Some(head) = repository.local_heads()?.into_iter().rev().find(|head| head.name == name) {
+        if let Some(head) = repository
+            .local_heads()?
+            .into_iter()
+            .rev()
+            .find(|head| head.name == name)
+        {
             return Ok(Found::backup(head, repository));
         }
         // A damaged manifest no longer knows its name; the note does.
-        let noted = operations::all(repository)?.into_iter().rev().find(|note| note.name == name);
+        let noted = operations::all(repository)?
+            .into_iter()
+            .rev()
+            .find(|note| note.name == name);
         if let Some(note) = noted {
             for object in repository.local().list(&format!("snapshots/{}.", note.id))? {
                 manifest::read_head(&**repository.local(), &object.key)?;
@@ -240,7 +256,8 @@ impl<'a> Recovery<'a> {
 
     /// The newest restore of the database, of that snapshot if one is named.
     fn last_restore(&self, database: &Path, name: Option<&str>) -> Result<Option<Restore>> {
-        let is_it = |restore: &Restore| restore.database == database && name.is_none_or(|name| restore.snapshot_name == name);
+        let is_it =
+            |restore: &Restore| restore.database == database && name.is_none_or(|name| restore.snapshot_name == name);
         Ok(restores::all(&self.main.repository)?.into_iter().rev().find(is_it))
     }
 }

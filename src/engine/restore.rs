@@ -152,7 +152,9 @@ fn finish(context: &Context, database: &Path, found: &Found, entry: &mut Restore
 fn mirror(context: &Context, database: &Path, found: &Found, entry: &Restore) -> Result<()> {
     let lineage = match found {
         Found::Packed(head) => adopt_lineage(context, database, head)?,
-        Found::Plain(_) | Found::Backup(_) => lineage::claim(&context.repository, database, &context.repository.heads()?)?,
+        Found::Plain(_) | Found::Backup(_) => {
+            lineage::claim(&context.repository, database, &context.repository.heads()?)?
+        }
     };
     catalog::reconcile(context, database, lineage)?;
     if let Found::Plain(plain) = found {
