@@ -5,6 +5,7 @@
 const { randomUUID } = require('node:crypto');
 const fs = require('node:fs');
 const path = require('node:path');
+const { withPrefix } = require('../errors.js');
 const { nextSteps, notes, problems, shown } = require('./advice.js');
 const { inspectDatabase } = require('./inspect.js');
 const { NAME, SQL, nextTimestamps, readMigrations, writeMigration } = require('./migrations.js');
@@ -16,7 +17,15 @@ const { State } = require('./state.js');
  * @param {{ schema?: string, migrations?: string, dryRun?: boolean, databaseUrl?: string }} options
  * @returns what was (or, with `dryRun`, would be) written, what stands in the way, and what comes next
  */
-async function init(options, { signal, log, now = new Date() } = {}) {
+async function init(options, surroundings) {
+  try {
+    return await prepare(options, surroundings);
+  } catch (error) {
+    throw withPrefix('Failed to prepare the Prisma project: ', error);
+  }
+}
+
+async function prepare(options, { signal, log, now = new Date() } = {}) {
   const project = { ...findProject(options), schemaOption: options.schema !== undefined };
   const migrations = readMigrations(project.migrationsPath);
   const model = findModel(project.files);

@@ -85,7 +85,7 @@ function configuredPath(config, text, key, option) {
         : [match[2]];
     return path.resolve(path.dirname(config.file), ...parts);
   }
-  if (new RegExp(String.raw`\b${key}\s*[:,}]`).test(text)) {
+  if (new RegExp(String.raw`\b${key}\s*(?:[:,}]|$)`).test(text)) {
     throw failure(`"${key}" in ${path.basename(config.file)} is not a plain string; name it with ${option}`);
   }
   return undefined;
