@@ -1,5 +1,6 @@
 import type { S3Options, SnapshotS3Client, StorageCheckResult, SyncOptions, SyncResult } from './lib/s3.js';
 
+export * from './lib/recovery.js';
 export * from './lib/s3.js';
 
 /** State of a snapshot. `PENDING`: complete locally, not yet in the bucket; `sync()` finishes it. */

@@ -66,6 +66,11 @@ const SYNC = {
   direction: [oneOf('up', 'down', 'both'), "'up', 'down' or 'both'"],
 };
 
+const RECOVERY = {
+  ...COMMON,
+  recoveryDir: [isText, 'a non-empty string'],
+};
+
 /** Checks an options object and returns a copy of what was given (`undefined` means not given). */
 function checkOptions(options, schema = COMMON) {
   if (options === undefined || options === null) {
@@ -131,4 +136,4 @@ function checkPath(path, what) {
   }
 }
 
-module.exports = { checkOptions, checkName, checkPath, READ, VERIFY, SYNC };
+module.exports = { checkOptions, checkName, checkPath, READ, VERIFY, SYNC, RECOVERY };

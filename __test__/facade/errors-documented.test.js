@@ -36,8 +36,8 @@ const sorted = (codes) => [...new Set(codes)].sort();
 const without = (codes, others) => sorted(codes).filter((code) => !others.includes(code));
 
 const engine = documented('Engine');
-const facade = ['worker.cjs', ...scripts('lib')].flatMap(codesIn);
-const commandLine = [...scripts('bin'), ...scripts('lib/cli')].flatMap(codesIn);
+const facade = ['worker.cjs', ...scripts('lib'), ...scripts('lib/recovery')].flatMap(codesIn);
+const commandLine = [...scripts('bin'), ...scripts('lib/cli'), ...scripts('lib/prisma')].flatMap(codesIn);
 
 test('the search finds codes however they are written', () => {
   // Directly, on a line of its own, by the outcome of a condition, as a fallback.

@@ -3,7 +3,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createRequire } from 'node:module';
-import { SnapshotWriter, SnapshotError, snapshotWriter } from 'snapshot-writer';
+import {
+  SnapshotRecovery,
+  SnapshotWriter,
+  SnapshotError,
+  snapshotRecovery,
+  snapshotWriter,
+} from 'snapshot-writer';
+import recovery from 'snapshot-writer/snapshotRecovery.cjs';
 import instance from 'snapshot-writer/snapshotWriter.cjs';
 
 const require = createRequire(import.meta.url);
@@ -12,12 +19,15 @@ test('ESM finds the named exports', () => {
   assert.equal(typeof SnapshotWriter, 'function');
   assert.ok(new SnapshotError('CODE', 'message') instanceof Error);
   assert.ok(snapshotWriter instanceof SnapshotWriter);
+  assert.ok(snapshotRecovery instanceof SnapshotRecovery);
 });
 
 test('ESM and CommonJS share one default instance', () => {
   assert.equal(instance, snapshotWriter);
   assert.equal(require('snapshot-writer/snapshotWriter.cjs'), snapshotWriter);
   assert.equal(require('snapshot-writer').snapshotWriter, snapshotWriter);
+  assert.equal(recovery, snapshotRecovery);
+  assert.equal(require('snapshot-writer/snapshotRecovery.cjs'), snapshotRecovery);
 });
 
 test('package.json is reachable, internals are not', () => {

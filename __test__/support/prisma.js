@@ -31,9 +31,10 @@ function hasSchemaEngine() {
  * Makes the project and generates its client.
  *
  * @param {string} folder an existing folder of the test
- * @param {{ timestampFormat?: 'iso8601' | 'unixepoch-ms' }} [options] how the client writes dates
+ * @param {{ timestampFormat?: 'iso8601' | 'unixepoch-ms', arrange?: (folder: string) => unknown }} [options]
+ *   how the client writes dates; what to change about the files before anything is generated
  */
-async function makePrismaProject(folder, { timestampFormat } = {}) {
+async function makePrismaProject(folder, { timestampFormat, arrange = () => {} } = {}) {
   const project = path.join(folder, 'prisma-project');
   fs.mkdirSync(project);
   for (const name of PROJECT)
@@ -64,6 +65,7 @@ async function makePrismaProject(folder, { timestampFormat } = {}) {
     }
   }
 
+  arrange(project);
   await prisma('generate');
 
   return {

@@ -1,7 +1,9 @@
 // Compiled, never run: the same from CommonJS.
 
 import snapshotWriter = require('snapshot-writer/snapshotWriter.cjs');
-import { SnapshotWriter } from 'snapshot-writer';
+import snapshotRecovery = require('snapshot-writer/snapshotRecovery.cjs');
+import { SnapshotRecovery, SnapshotWriter } from 'snapshot-writer';
 
 const writer: SnapshotWriter = snapshotWriter;
+export const recovery: SnapshotRecovery = snapshotRecovery;
 export const empty: Promise<boolean> = writer.isDatabaseEmpty();

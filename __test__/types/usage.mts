@@ -1,6 +1,6 @@
 // Compiled, never run: the types that an application relies on.
 
-import { SnapshotError, SnapshotWriter, snapshotWriter } from 'snapshot-writer';
+import { SnapshotError, SnapshotRecovery, SnapshotWriter, snapshotWriter } from 'snapshot-writer';
 import type { SnapshotInfo, SnapshotRecord, SnapshotTier, StorageCheck } from 'snapshot-writer';
 import instance from 'snapshot-writer/snapshotWriter.cjs';
 
@@ -73,5 +73,20 @@ try {
   if (failure instanceof SnapshotError && failure.code === 'S3_UNREACHABLE') console.log(failure.cause);
 }
 
+const recovery = new SnapshotRecovery({ recoveryDir: 'kept', log: console });
+const { backup } = await recovery.createPreOperationBackup('migration', { ticket: 7 });
+const before: string = (await recovery.rollbackToPreOperationBackup(backup.name)).snapshot.name;
+const { state } = await recovery.recoverFromFailedRestore('a', new Error('x'));
+const changed: boolean = state === 'rolledBack';
+const { valid, problems } = await recovery.validateDatabaseIntegrity();
+const emptied: string = (await recovery.emergencyDatabaseReset()).backup;
+const { deleted } = await recovery.cleanupOldRecoveryBackups(86_400_000);
+const lastAt: Date | undefined = (await recovery.getRecoveryStatus()).lastRestore?.at;
+// @ts-expect-error metadata is an object
+await recovery.createPreOperationBackup('migration', 'text');
+// @ts-expect-error a folder of backups is none of the writer's options
+new SnapshotWriter({ recoveryDir: 'kept' });
+
+export { before, changed, valid, problems, emptied, deleted, lastAt };
 export { success, durationMs, created, restored, record, list, bootstrapped, error, when };
 export { uploaded, reasons, ok, failed, conditionalWrites, tiers, bytes, modified };

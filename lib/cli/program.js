@@ -7,6 +7,7 @@ const { Command, CommanderError, InvalidArgumentError, Option } = require('comma
 const { version } = require('../../package.json');
 const commands = require('./commands.js');
 const exitCodes = require('./exit-codes.js');
+const { prismaInit } = require('./prisma.js');
 const { runCommand, printError } = require('./session.js');
 const storage = require('./storage.js');
 
@@ -15,7 +16,7 @@ Exit codes:
   0    done
   1    failed
   2    wrong usage, or a confirmation is needed and nobody can be asked (--yes)
-  3    the verification or the check of the storage found problems
+  3    a verification, a check or "prisma init" found problems
   130  interrupted or declined
 
 Environment:
@@ -40,8 +41,7 @@ async function main(argv) {
   });
   const json = argv.includes('--json');
   if (json) {
-    program.configureOutput({ writeErr: () => {} });
-    program.commands.forEach((command) => command.configureOutput({ writeErr: () => {} }));
+    silence(program);
   }
   try {
     await program.parseAsync(argv);
@@ -49,6 +49,11 @@ async function main(argv) {
     return usageExitCode(error, json);
   }
   return exitCode;
+}
+
+function silence(command) {
+  command.configureOutput({ writeErr: () => {} });
+  command.commands.forEach(silence);
 }
 
 function build(done) {
@@ -62,8 +67,8 @@ function build(done) {
     .configureHelp({ showGlobalOptions: true })
     .exitOverride();
 
-  const add = (usage, description, action) => {
-    const command = program.command(usage).description(description);
+  const add = (usage, description, action, parent = program) => {
+    const command = parent.command(usage).description(description);
     command.configureHelp({ showGlobalOptions: true });
     return command.action((...parameters) => {
       // Commander hands over the arguments, the options and the command itself.
@@ -103,6 +108,11 @@ function build(done) {
   );
   add('check-storage', 'test what the bucket and its credentials allow', storage.check);
   add('status', 'summarise database and snapshots', commands.status);
+  const prisma = program.command('prisma').description('what a Prisma project needs');
+  add('init', 'add the Snapshot model and its migration to the project', prismaInit, prisma)
+    .option('--schema <path>', 'the schema, a file or a folder (default: as Prisma finds it)')
+    .option('--migrations <folder>', 'the folder of migrations (default: as Prisma finds it)')
+    .option('--dry-run', 'write nothing');
   return program;
 }
 

@@ -39,6 +39,8 @@ function makeSession(options, signal, progress) {
   return {
     writer,
     options,
+    signal,
+    log: stderrLog(progress),
     /** `compose` makes up the question, and is only called when somebody can be asked. */
     confirm: async (compose) => (options.yes ? undefined : confirm(compose)),
     /** With --json the value itself, else the lines made of it; both on standard output. */

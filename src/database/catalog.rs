@@ -32,8 +32,8 @@ pub(super) const COLUMNS: [&str; 12] = [
 
 /// What to say, once, when there is no table.
 pub(crate) const MISSING_TABLE_HINT: &str = "the database has no Snapshot table, so snapshots are not listed in it \
-     (they are complete and can be restored); to have them listed, add the Snapshot model to the Prisma schema and \
-     run `prisma migrate`, or run the CREATE TABLE statements in the README";
+     (they are complete and can be restored); to have them listed, run `npx snapshot-writer prisma init` in a Prisma \
+     project, else the statements in prisma/migration.sql of this package";
 
 /// Whether there is a catalog.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,8 +51,8 @@ impl CatalogState {
             Self::Present => None,
             Self::Missing => Some(MISSING_TABLE_HINT.to_owned()),
             Self::Unusable(why) => Some(format!(
-                "the Snapshot table cannot be used, so snapshots are not listed in it: {why}; compare it with the \
-                 Snapshot model in the README"
+                "the Snapshot table cannot be used, so snapshots are not listed in it: {why}; compare it with \
+                 prisma/migration.sql of this package"
             )),
         }
     }

@@ -14,6 +14,7 @@ pub(crate) mod offline;
 pub(crate) mod plain_snapshots;
 pub(crate) mod raw_files;
 pub(crate) mod rows;
+pub(crate) mod schema;
 pub(crate) mod source;
 pub(crate) mod target;
 pub(crate) mod watch;

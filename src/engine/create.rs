@@ -176,8 +176,8 @@ pub(crate) fn publish(context: &Context, database: &Path, lineage: Uuid, capture
                 finding: None,
             },
         ),
-        // Nobody bootstraps from a safety snapshot, and it is made while somebody waits.
-        None if new.kind == Kind::Safety => (live.into_table(), Facts::default()),
+        // Nobody bootstraps from a safety snapshot, and that of a restore is made while somebody waits.
+        None if new.kind == Kind::Safety && check_level == Check::None => (live.into_table(), Facts::default()),
         None => examine(context, live, check_level)?,
     };
 
@@ -283,7 +283,7 @@ fn had_begun(error: &Error) -> bool {
     )
 }
 
-pub(super) fn check_is_a_database_file(database: &Path) -> Result<()> {
+pub(crate) fn check_is_a_database_file(database: &Path) -> Result<()> {
     match database.metadata() {
         Ok(metadata) if metadata.is_file() => Ok(()),
         Ok(_) => fail!(

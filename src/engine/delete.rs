@@ -81,6 +81,7 @@ impl Doomed {
         match found {
             Found::Packed(head) if head.kind == Kind::Snapshot => Self::Packed(head.id, InBucket::Perhaps),
             Found::Packed(head) => Self::Packed(head.id, InBucket::Never),
+            Found::Backup(backup) => Self::Packed(backup.head.id, InBucket::Never),
             Found::Plain(plain) => Self::Plain(plain),
         }
     }

@@ -1,26 +1,44 @@
 //! From a name to a snapshot.
 
+use std::sync::Arc;
+
 use uuid::Uuid;
 
 use super::{Context, catalog};
 use crate::database::plain_snapshots::{self, Place, PlainSnapshot};
 use crate::error::{Result, fail};
+use crate::repository::Repository;
 use crate::repository::manifest::{self, Head};
 use crate::repository::survey::{self, Survey};
 use crate::repository::tiers::Tier;
+use crate::storage::Store;
 
 /// A snapshot in either of its forms.
 pub(crate) enum Found {
     Packed(Box<Head>),
     /// A whole `.db` file of the module before this one.
     Plain(Box<PlainSnapshot>),
+    /// A backup before an operation, in a repository of its own.
+    Backup(Box<Backup>),
+}
+
+/// See [`Found::Backup`].
+pub(crate) struct Backup {
+    pub(crate) head: Head,
+    pub(crate) store: Arc<dyn Store>,
 }
 
 impl Found {
+    pub(crate) fn backup(head: Head, repository: &Repository) -> Self {
+        let store = Arc::clone(repository.local());
+        Self::Backup(Box::new(Backup { head, store }))
+    }
+
     pub(crate) fn id(&self) -> String {
         match self {
             Self::Packed(head) => head.id.to_string(),
             Self::Plain(plain) => plain.record.id.clone(),
+            Self::Backup(backup) => backup.head.id.to_string(),
         }
     }
 
@@ -28,6 +46,7 @@ impl Found {
         match self {
             Self::Packed(head) => &head.name,
             Self::Plain(plain) => &plain.record.name,
+            Self::Backup(backup) => &backup.head.name,
         }
     }
 }
@@ -116,7 +135,6 @@ pub(crate) fn plain_files(context: &Context) -> Result<Vec<PlainSnapshot>> {
 
 /// Those of the bucket; none when S3 is off.
 pub(crate) fn plain_objects(context: &Context) -> Result<Vec<PlainSnapshot>> {
-    use crate::storage::Store;
     let Some(bucket) = context.repository.bucket() else {
         return Ok(Vec::new());
     };

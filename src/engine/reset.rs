@@ -30,6 +30,7 @@ pub(crate) fn reset(context: &Context) -> Result<Value> {
     reset_database(&database, context.deadline())?;
     Ok(json!({
         "backupPath": context.repository.local().locate(&head.key()),
+        "snapshot": head.name,
         "message": format!("the database was emptied; restore {} to get it back", head.name),
     }))
 }

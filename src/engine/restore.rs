@@ -152,7 +152,9 @@ fn finish(context: &Context, database: &Path, found: &Found, entry: &mut Restore
 fn mirror(context: &Context, database: &Path, found: &Found, entry: &Restore) -> Result<()> {
     let lineage = match found {
         Found::Packed(head) => adopt_lineage(context, database, head)?,
-        Found::Plain(_) => lineage::claim(&context.repository, database, &context.repository.heads()?)?,
+        Found::Plain(_) | Found::Backup(_) => {
+            lineage::claim(&context.repository, database, &context.repository.heads()?)?
+        }
     };
     catalog::reconcile(context, database, lineage)?;
     if let Found::Plain(plain) = found {
@@ -172,6 +174,10 @@ fn adopt_lineage(context: &Context, database: &Path, head: &Head) -> Result<Uuid
 fn restored_record(context: &Context, found: &Found, entry: &Restore) -> Result<Record> {
     match found {
         Found::Packed(head) => catalog::record(context, head),
+        Found::Backup(backup) => Ok(Record {
+            s3_key: backup.store.locate(&backup.head.key()),
+            ..catalog::record(context, &backup.head)?
+        }),
         Found::Plain(plain) => {
             let mut record = plain.record.clone();
             (record.restore_status, record.last_restored_at) = (Some(RestoreStatus::Success), Some(entry.at));
@@ -188,6 +194,7 @@ pub(crate) fn assembled_prefix(entry: &Restore) -> String {
 fn begin_entry(database: &Path, found: &Found) -> Restore {
     let (snapshot, snapshot_name) = match found {
         Found::Packed(head) => (head.id, head.name.clone()),
+        Found::Backup(backup) => (backup.head.id, backup.head.name.clone()),
         Found::Plain(plain) => (
             Uuid::try_parse(&plain.record.id).unwrap_or_default(),
             plain.record.name.clone(),

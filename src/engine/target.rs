@@ -14,7 +14,7 @@ use crate::database::plain_snapshots::Place;
 use crate::database::target::ImageHeader;
 use crate::error::{Code, Error, Result, fail};
 use crate::repository::hash::{ImageHasher, page_hash};
-use crate::repository::manifest::Kind;
+use crate::repository::manifest::{Head, Kind};
 use crate::repository::page_table::{PageEntry, PageTable, PageTableWriter};
 use crate::repository::snapshot::Snapshot;
 use crate::storage::{Store, io_error};
@@ -37,17 +37,8 @@ enum Pages {
 impl Target {
     pub(crate) fn open(context: &Context, found: &Found) -> Result<Self> {
         match found {
-            Found::Packed(head) => {
-                let snapshot = Snapshot::open(&*context.reading()?, head)?;
-                let table = Arc::new(snapshot.page_table(&context.repository.scratch()?)?);
-                let (page_size, checksum) = (head.page_size, head.checksum.clone());
-                Ok(Self {
-                    pages: Pages::Packed(Box::new(snapshot)),
-                    table,
-                    page_size,
-                    checksum,
-                })
-            }
+            Found::Packed(head) => open_packed(context, &*context.reading()?, head),
+            Found::Backup(backup) => open_packed(context, &*backup.store, &backup.head),
             Found::Plain(plain) => match &plain.place {
                 Place::File(path) => {
                     let file = File::open(path).map_err(|error| io_error("read", path, error))?;
@@ -171,9 +162,12 @@ impl Image for Target {
 
 /// Refuses what must not be put into the place of a database.
 pub(crate) fn check_restorable(found: &Found) -> Result<()> {
-    if let Found::Packed(head) = found
-        && head.kind == Kind::Forensic
-    {
+    let head = match found {
+        Found::Packed(head) => head,
+        Found::Backup(backup) => &backup.head,
+        Found::Plain(_) => return Ok(()),
+    };
+    if head.kind == Kind::Forensic {
         fail!(
             SnapshotDamaged,
             "{} is the image of a damaged database ({}), kept for forensics: export it to look at it",
@@ -182,6 +176,17 @@ pub(crate) fn check_restorable(found: &Found) -> Result<()> {
         );
     }
     Ok(())
+}
+
+fn open_packed(context: &Context, store: &dyn Store, head: &Head) -> Result<Target> {
+    let snapshot = Snapshot::open(store, head)?;
+    let table = Arc::new(snapshot.page_table(&context.repository.scratch()?)?);
+    Ok(Target {
+        pages: Pages::Packed(Box::new(snapshot)),
+        table,
+        page_size: head.page_size,
+        checksum: head.checksum.clone(),
+    })
 }
 
 /// An old plain snapshot in the bucket is brought into a scratch file, for it has to be read as a

@@ -1,7 +1,5 @@
 //! Finishing what a killed process left half-done.
 
-use std::path::Path;
-
 use super::capture::identity;
 use super::restore::assembled_prefix;
 use super::{Context, catalog};
@@ -9,6 +7,7 @@ use crate::database::offline;
 use crate::database::source::schema_cookie;
 use crate::database::target::COOKIE_STEP;
 use crate::error::Result;
+use crate::repository::lineage::{self, Lineage};
 use crate::repository::manifest::Head;
 use crate::repository::restores::{self, Outcome, Restore};
 
@@ -40,9 +39,8 @@ pub(crate) fn finish(context: &Context) -> Result<()> {
 /// Brings the table up to date with a settled restore; a locked one is left to the next call.
 fn mirror_or_warn(context: &Context, restore: &mut Restore) -> Result<()> {
     let heads = context.repository.heads()?;
-    if let Some(head) = heads.iter().find(|head| head.id == restore.snapshot)
-        && restore.database.is_file()
-        && let Err(error) = mirror(context, &restore.database, head, restore.outcome == Outcome::Done)
+    if restore.database.is_file()
+        && let Err(error) = mirror(context, restore, &heads)
     {
         tracing::warn!(reason = %error, "the Snapshot table could not be brought up to date");
         return Ok(());
@@ -51,11 +49,21 @@ fn mirror_or_warn(context: &Context, restore: &mut Restore) -> Result<()> {
     restore.save(&context.repository)
 }
 
-fn mirror(context: &Context, database: &Path, head: &Head, took_place: bool) -> Result<()> {
-    if took_place {
-        crate::repository::lineage::set(&context.repository, database, head.lineage)?;
-        return catalog::reconcile(context, database, head.lineage);
+fn mirror(context: &Context, restore: &Restore, heads: &[Head]) -> Result<()> {
+    let database = &restore.database;
+    let head = heads.iter().find(|head| head.id == restore.snapshot);
+    if restore.outcome == Outcome::Done {
+        // Without a head it was an old plain file or a backup from another repository, and the
+        // database stays what it was.
+        if let Some(head) = head {
+            lineage::set(&context.repository, database, head.lineage)?;
+        }
+        return match lineage::find(&context.repository, database, heads)? {
+            Lineage::Known(lineage) => catalog::reconcile(context, database, lineage),
+            Lineage::Unknown { .. } => Ok(()),
+        };
     }
+    let Some(head) = head else { return Ok(()) };
     let record = catalog::record(context, head)?;
     if let Some(status) = record.restore_status {
         catalog::set_restore(

@@ -8,8 +8,10 @@ use super::Context;
 use super::find::find;
 use super::target::Target;
 use crate::config::Check;
+use crate::database::image::{FileImage, ImageDatabase};
 use crate::database::{check, image};
 use crate::error::{Code, Result};
+use crate::storage::io_error;
 
 /// How deep a verification goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -67,19 +69,20 @@ fn problems(context: &Context, name: &str, level: Level) -> Result<Vec<String>> 
     if level < Level::Database || target.page_count() == 0 {
         return Ok(Vec::new());
     }
-    // SQLite reads pages in any order, so the image is assembled first.
-    let scratch = context.repository.scratch()?;
-    let file = super::export::assemble(context, &mut target, &scratch, "verify-", |error| {
-        crate::storage::io_error("write", &scratch, error)
-    })?;
-    let mut image = image::open(Box::new(image::FileImage::new(
-        file.reopen()
-            .map_err(|error| crate::storage::io_error("read", &scratch, error))?,
-        target.page_size,
-        target.page_count(),
-    )))?;
+    let mut image = assemble_image(context, &mut target)?;
     let host = Arc::clone(&context.host);
     let integrity = check::check(&mut image, Check::Full, Arc::new(move || host.check_alive().is_ok()))?;
     let foreign_keys = check::check_foreign_keys(&image)?;
     Ok(integrity.into_iter().chain(foreign_keys).collect())
+}
+
+/// The image as a database to ask. SQLite reads pages in any order, so it is assembled first.
+pub(crate) fn assemble_image(context: &Context, target: &mut Target) -> Result<ImageDatabase> {
+    let scratch = context.repository.scratch()?;
+    let file = super::export::assemble(context, target, &scratch, "verify-", |error| {
+        io_error("write", &scratch, error)
+    })?;
+    let reopened = file.reopen().map_err(|error| io_error("read", &scratch, error))?;
+    let (page_size, page_count) = (target.page_size, target.page_count());
+    image::open(Box::new(FileImage::new(reopened, page_size, page_count)))
 }

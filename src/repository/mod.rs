@@ -19,6 +19,7 @@ pub(crate) mod lineage;
 pub(crate) mod lock;
 pub(crate) mod manifest;
 pub(crate) mod mirror;
+pub(crate) mod operations;
 pub(crate) mod pack;
 pub(crate) mod pack_reader;
 pub(crate) mod pack_writer;

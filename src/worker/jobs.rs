@@ -2,12 +2,13 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use super::{Channel, Job};
-use crate::engine::{self, Context, Direction, Host, Level};
+use crate::engine::{self, Context, Direction, Host, Level, Recovery};
 use crate::error::{Code, Error, Result, fail};
 use crate::failpoint;
 
@@ -65,6 +66,29 @@ pub(crate) fn run(job: Job, channel: &Channel) -> Result<Value> {
         "finishTick" => engine::finish_tick(&context, args.required("tick")?),
         "checkStorage" => engine::check_storage(&context),
         "status" => engine::status(&context),
+        "inspectSchema" => engine::inspect_schema(&context),
+        operation => recover(&context, operation, &args, channel),
+    }
+}
+
+/// The operations of the recovery utilities.
+fn recover(context: &Context, operation: &str, args: &Args, channel: &Channel) -> Result<Value> {
+    let recovery = || Recovery::open(context, &PathBuf::from(args.text("recoveryDir")?));
+    match operation {
+        "createPreOperationBackup" => recovery()?.back_up(&args.text("type")?, args.get("metadata")?),
+        "rollbackToPreOperationBackup" => recovery()?.roll_back(&args.text("name")?),
+        "recoverFromFailedRestore" => recovery()?.recover(&args.text("name")?),
+        "validateDatabaseIntegrity" => recovery()?.validate(),
+        "emergencyDatabaseReset" => recovery()?.reset(),
+        "cleanupOldRecoveryBackups" => {
+            let max_age = args.get("maxAgeMs")?.unwrap_or_default();
+            recovery()?.clean_up(Duration::from_millis(max_age))
+        }
+        "getRecoveryStatus" => {
+            let (backups, status) = recovery()?.status()?;
+            channel.items(&backups);
+            Ok(status)
+        }
         other => fail!(Internal, "unknown operation {other}"),
     }
 }

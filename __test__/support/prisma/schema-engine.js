@@ -82,6 +82,16 @@ function connections(file) {
   return { factory, close };
 }
 
+/** The table of migrations as the engine makes it. */
+async function startHistory(factory) {
+  const connection = await factory.connect();
+  await connection.executeScript(`CREATE TABLE IF NOT EXISTS "_prisma_migrations" (
+    "id" TEXT PRIMARY KEY NOT NULL, "checksum" TEXT NOT NULL, "finished_at" DATETIME, "migration_name" TEXT NOT NULL,
+    "logs" TEXT, "rolled_back_at" DATETIME, "started_at" DATETIME NOT NULL DEFAULT current_timestamp,
+    "applied_steps_count" INTEGER UNSIGNED NOT NULL DEFAULT 0)`);
+  await connection.dispose();
+}
+
 /** Where the WebAssembly engine does not do what the native one does. */
 function withRepairs(connection) {
   const queryRaw = connection.queryRaw.bind(connection);
@@ -90,7 +100,7 @@ function withRepairs(connection) {
   connection.queryRaw = (query) =>
     queryRaw(query).catch((error) => {
       const text = error.cause?.originalMessage ?? error.cause?.message ?? '';
-      if (text.includes('no such table: _prisma_migrations'))
+      if (text.includes('no such table: _prisma_migrations') && /^\s*SELECT/i.test(query.sql))
         return { columnNames: [], columnTypes: [], rows: [] };
       throw error;
     });
@@ -136,6 +146,8 @@ async function serve() {
 
   async function call(method, params) {
     if (method === 'createDatabase') return { databaseName: path.basename(file ?? '') };
+    // The native engine begins the history with the first migration that is resolved.
+    if (method === 'markMigrationApplied') await startHistory(factory);
     const result = await (await engine())[method === 'getDatabaseVersion' ? 'version' : method](params);
     // The native engine prints a difference, the other one returns it.
     if (method === 'diff' && result?.stdout != null)

@@ -1,0 +1,85 @@
+//! What SQLite says of the live database, asked of a captured image: a check of the file itself
+//! would keep its lock for as long as it reads, and block every commit in rollback mode.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::capture::capture;
+use super::live_image::LiveImage;
+use super::{Context, create};
+use crate::config::Check;
+use crate::database::image::Image;
+use crate::database::{check, image};
+use crate::error::{Code, Error, Result};
+use crate::repository::packed_pages::PackedPages;
+
+/// The state of a database.
+#[derive(Debug, Default)]
+pub(crate) struct Integrity {
+    /// Why the file cannot be trusted: it is missing, no database, or SQLite finds it damaged.
+    pub(crate) damage: Option<String>,
+    /// Rows that point to missing rows. The file itself is sound.
+    pub(crate) foreign_keys: Option<String>,
+}
+
+/// Checks the database. The repository of `context` lends its lock and the space for the image,
+/// and is afterwards what it was before.
+pub(crate) fn check_database(context: &Context, database: &Path) -> Result<Integrity> {
+    if !database.exists() {
+        return Ok(Integrity::damaged(format!("{} does not exist", database.display())));
+    }
+    let _lock = context.lock_for_writing("validateDatabaseIntegrity")?;
+    let outcome = check_image(context, database);
+    create::clean_up(context);
+    match outcome {
+        Err(error) if is_damage(&error) => Ok(Integrity::damaged(error.story())),
+        other => other,
+    }
+}
+
+impl Integrity {
+    fn damaged(why: String) -> Self {
+        Self {
+            damage: Some(why),
+            foreign_keys: None,
+        }
+    }
+
+    /// One sentence each; none when all is well.
+    pub(crate) fn problems(&self) -> Vec<&str> {
+        self.damage
+            .iter()
+            .chain(&self.foreign_keys)
+            .map(String::as_str)
+            .collect()
+    }
+}
+
+fn check_image(context: &Context, database: &Path) -> Result<Integrity> {
+    // Any snapshot will do: what its pages hold need not be written again.
+    let heads = context.repository.local_heads()?;
+    let captured = capture(context, database, heads.last())?;
+    captured.check_not_moved(database)?;
+    let packs = &captured.recording.packs;
+    let pages = PackedPages::open(&**context.repository.local(), packs, captured.page_size)?;
+    let live = LiveImage::new(Some(database), captured.recording.table, pages, captured.page_size);
+    if live.page_count() == 0 {
+        return Ok(Integrity::default());
+    }
+    let mut image = image::open(Box::new(live))?;
+    let host = Arc::clone(&context.host);
+    let damage = check::check(&mut image, Check::Full, Arc::new(move || host.check_alive().is_ok()))?;
+    let foreign_keys = match damage {
+        // Of a damaged image nobody knows which rows are missing.
+        Some(_) => None,
+        None => check::check_foreign_keys(&image)?,
+    };
+    Ok(Integrity { damage, foreign_keys })
+}
+
+fn is_damage(error: &Error) -> bool {
+    matches!(
+        error.code,
+        Code::DatabaseInvalid | Code::DatabaseCorrupt | Code::DatabaseNotFound
+    )
+}
