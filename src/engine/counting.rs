@@ -114,12 +114,27 @@ impl Counting {
                 self.tally.add(|counters| counters.verified_good += 1);
             }
             ("verifySnapshot", Ok(_)) => self.tally.add(|counters| counters.verified_bad += 1),
-            ("drill", Ok(value)) => {
-                let outcome = value["outcome"].as_str().unwrap_or_default().to_owned();
-                self.tally
-                    .add(|counters| *counters.drills.entry(outcome).or_default() += 1);
-            }
+            ("drill", Ok(drill)) => self.count_drill(drill),
             _ => {}
+        }
+    }
+
+    fn count_drill(&self, drill: &Value) {
+        let outcome = drill["outcome"].as_str().unwrap_or_default().to_owned();
+        self.tally
+            .add(|counters| *counters.drills.entry(outcome).or_default() += 1);
+        let checks = drill["checks"].as_array().into_iter().flatten();
+        let integrity = checks
+            .filter(|check| check["name"] == "integrity_check")
+            .find_map(|check| match check["outcome"].as_str() {
+                Some("passed") => Some(true),
+                Some("failed") => Some(false),
+                _ => None,
+            });
+        let image_of = drill["snapshot"]["createdAt"].as_str().and_then(|at| at.parse().ok());
+        if let (Some(healthy), Some(image_of)) = (integrity, image_of) {
+            self.tally
+                .add(move |counters| counters.examined(healthy, image_of));
         }
     }
 

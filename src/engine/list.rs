@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::Context;
 use super::catalog::{self, Journal};
-use super::find::{all_plain, find};
+use super::find::{everything, find};
 use crate::database::plain_snapshots::{Place, PlainSnapshot};
 use crate::error::{Result, fail};
 use crate::repository::manifest::{self, Head};
@@ -16,12 +16,8 @@ use crate::storage::Store;
 /// disappear as a whole.
 pub(crate) fn list(context: &Context) -> Result<Vec<Value>> {
     let journal = Journal::read(context)?;
-    Ok(infos(
-        context,
-        &context.repository.survey()?,
-        &all_plain(context)?.0,
-        &journal,
-    ))
+    let (survey, plain) = everything(context)?;
+    Ok(infos(context, &survey, &plain, &journal))
 }
 
 /// What is told of the snapshots that a look found, newest first.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::catalog::Journal;
-use super::find::{all_plain, plain_files};
+use super::find::{everything, plain_files};
 use super::list::infos;
 use super::{Context, health};
 use crate::database::plain_snapshots::PlainSnapshot;
@@ -41,10 +41,7 @@ fn look(context: &Context) -> Result<(Survey, Vec<PlainSnapshot>)> {
     let (answer, answered) = channel();
     let asking = context.clone();
     // Left alone when it takes too long: the process ends soon.
-    std::thread::spawn(move || {
-        let looked = || Ok((asking.repository.survey()?, all_plain(&asking)?.0));
-        let _ = answer.send(looked());
-    });
+    std::thread::spawn(move || answer.send(everything(&asking)));
     answered.recv_timeout(BUCKET_LIMIT).unwrap_or_else(|_| {
         let silent = Error::new(
             Code::S3Unreachable,
