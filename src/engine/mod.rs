@@ -4,6 +4,7 @@ mod bootstrap;
 mod capture;
 mod catalog;
 mod check_storage;
+pub(crate) mod collapse;
 mod create;
 mod delete;
 mod examine;
@@ -31,6 +32,7 @@ use std::time::Instant;
 
 pub(crate) use bootstrap::{bootstrap, is_database_empty};
 pub(crate) use check_storage::check_storage;
+pub(crate) use collapse::acknowledge;
 pub(crate) use create::create;
 pub(crate) use delete::{delete, delete_object};
 pub(crate) use export::{checksum_of_file, export};

@@ -62,6 +62,7 @@ pub(crate) fn run(job: Job, channel: &Channel) -> Result<Value> {
             Ok(json!(engine::sync(&context, direction)?))
         }
         "checkStorage" => engine::check_storage(&context),
+        "acknowledge" => engine::acknowledge(&context),
         "status" => engine::status(&context),
         other => fail!(Internal, "unknown operation {other}"),
     }
