@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::Context;
 use super::catalog::Journal;
+use super::collapse::{self, Collapse};
 use crate::database::plain_snapshots::{Place, PlainSnapshot};
 use crate::error::{Error, Result};
 use crate::record::Status;
@@ -39,6 +40,7 @@ pub(crate) struct Facts {
     pub(crate) stored_bytes: u64,
     pub(crate) pending: Pending,
     bucket_failure: Option<Failure>,
+    collapse: Option<Collapse>,
     /// One sentence for each manifest that cannot be read.
     damaged: Vec<String>,
     pub(crate) unfinished_restore: bool,
@@ -82,7 +84,7 @@ struct Growth {
 /// Gathers the facts about what a look at the repository found.
 pub(crate) fn gather(context: &Context, survey: &Survey, plain: &[PlainSnapshot], journal: &Journal) -> Result<Facts> {
     let repository = &context.repository;
-    let heads: Vec<&Head> = survey.snapshots.iter().map(|listed| &listed.head).collect();
+    let heads: Vec<Head> = survey.snapshots.iter().map(|listed| listed.head.clone()).collect();
     let database = context.database().ok();
     let lineage = of_lineage(context, database.as_deref(), &heads)?;
     let ours: Vec<&Listed> = survey
@@ -98,7 +100,7 @@ pub(crate) fn gather(context: &Context, survey: &Survey, plain: &[PlainSnapshot]
         .collect();
     let newest = newest(&own_heads, plain.iter());
     let objects = plain.iter().filter(|plain| matches!(plain.place, Place::Object(_)));
-    let waiting: Vec<&&Head> = heads.iter().filter(|head| journal.is_pending(head.id)).collect();
+    let waiting: Vec<&Head> = heads.iter().filter(|head| journal.is_pending(head.id)).collect();
     Ok(Facts {
         counters: counters::read(repository, database.as_deref())?,
         newest_in_bucket: self::newest(&in_bucket, objects),
@@ -117,6 +119,7 @@ pub(crate) fn gather(context: &Context, survey: &Survey, plain: &[PlainSnapshot]
             oldest: waiting.iter().map(|head| head.created_at).min(),
         },
         bucket_failure: survey.bucket_failure.as_ref().map(Failure::of),
+        collapse: collapse::find(context, &heads)?,
         damaged: survey
             .damaged
             .iter()
@@ -164,12 +167,11 @@ impl Ours {
     }
 }
 
-fn of_lineage(context: &Context, database: Option<&Path>, heads: &[&Head]) -> Result<Ours> {
+fn of_lineage(context: &Context, database: Option<&Path>, heads: &[Head]) -> Result<Ours> {
     let Some(database) = database else {
         return Ok(Ours::All);
     };
-    let heads: Vec<Head> = heads.iter().map(|&head| head.clone()).collect();
-    Ok(match lineage::find(&context.repository, database, &heads)? {
+    Ok(match lineage::find(&context.repository, database, heads)? {
         Lineage::Known(id) => Ours::Of(id),
         Lineage::Unknown { .. } => Ours::Unknown,
     })
@@ -177,7 +179,7 @@ fn of_lineage(context: &Context, database: Option<&Path>, heads: &[&Head]) -> Re
 
 /// Whether a snapshot is of the configured database.
 pub(crate) fn is_ours(context: &Context, head: &Head) -> bool {
-    let lineage = of_lineage(context, context.database().ok().as_deref(), &[head]);
+    let lineage = of_lineage(context, context.database().ok().as_deref(), std::slice::from_ref(head));
     lineage.is_ok_and(|lineage| lineage.includes(head))
 }
 

@@ -4,6 +4,7 @@ mod bootstrap;
 mod capture;
 mod catalog;
 mod check_storage;
+pub(crate) mod collapse;
 mod counting;
 mod create;
 mod delete;
@@ -35,6 +36,7 @@ use std::time::Instant;
 
 pub(crate) use bootstrap::{bootstrap, is_database_empty};
 pub(crate) use check_storage::check_storage;
+pub(crate) use collapse::acknowledge;
 pub(crate) use counting::{Counting, Tally};
 pub(crate) use create::create;
 pub(crate) use delete::{delete, delete_object};

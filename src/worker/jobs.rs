@@ -68,6 +68,7 @@ fn operate(context: Context, operation: &str, args: &Args, channel: &Channel) ->
             Ok(json!(engine::sync(&context, direction)?))
         }
         "checkStorage" => engine::check_storage(&context),
+        "acknowledge" => engine::acknowledge(&context),
         "status" => engine::status(&context),
         "metrics" => engine::metrics(&context),
         other => fail!(Internal, "unknown operation {other}"),
