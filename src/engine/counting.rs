@@ -133,14 +133,16 @@ impl Counting {
             });
         let image_of = drill["snapshot"]["createdAt"].as_str().and_then(|at| at.parse().ok());
         if let (Some(healthy), Some(image_of)) = (integrity, image_of) {
-            self.tally
-                .add(move |counters| counters.examined(healthy, image_of));
+            self.tally.add(move |counters| counters.examined(healthy, image_of));
         }
     }
 
     /// `metrics` is asked every few seconds and must not wait for a network: it tells what was seen last.
     fn look_into_bucket(&self, outcome: &Result<Value>) {
-        let changes_bucket = matches!(self.operation.as_str(), "createSnapshot" | "sync" | "deleteSnapshot" | "prune");
+        let changes_bucket = matches!(
+            self.operation.as_str(),
+            "createSnapshot" | "sync" | "deleteSnapshot" | "prune"
+        );
         let Some(bucket) = self.repository.bucket().filter(|_| changes_bucket && outcome.is_ok()) else {
             return;
         };

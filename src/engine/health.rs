@@ -13,6 +13,7 @@ use super::collapse::{self, Collapse};
 use crate::database::plain_snapshots::{Place, PlainSnapshot};
 use crate::error::{Error, Result};
 use crate::record::Status;
+use crate::repository::Repository;
 use crate::repository::counters::{self, Counters};
 use crate::repository::lineage::{self, Lineage};
 use crate::repository::manifest::{Head, Kind};
@@ -23,7 +24,7 @@ use crate::storage::free_bytes;
 
 /// How far back growth is looked at.
 const GROWTH_DAYS: i64 = 7;
-/// One row for each drill that is kept; old ones say nothing new.
+/// One file for each drill.
 const DRILLS: &str = "local/drills/";
 
 /// What is known without judging it.
@@ -128,7 +129,7 @@ pub(crate) fn gather(context: &Context, survey: &Survey, plain: &[PlainSnapshot]
         unfinished_restore: restores::all(repository)?
             .iter()
             .any(|restore| restore.outcome == Outcome::Begun),
-        drills: drills(context)?,
+        drills: drills(repository)?,
         growth: growth(&own_heads, Timestamp::now()),
         // A disk that cannot be asked is a missing number, not a missing status.
         free_bytes: free_bytes(repository.root()).ok(),
@@ -214,8 +215,7 @@ fn growth(heads: &[&Head], now: Timestamp) -> Option<Growth> {
 }
 
 /// The newest drill of each tier. One that cannot be understood is left out: it is history, not data.
-fn drills(context: &Context) -> Result<Vec<Value>> {
-    let repository = &context.repository;
+fn drills(repository: &Repository) -> Result<Vec<Value>> {
     let mut newest: Vec<Value> = Vec::new();
     let mut all: Vec<Value> = repository
         .local()

@@ -253,7 +253,12 @@ fn set_aside(repository: &Repository) -> Result<Book> {
 /// Not by way of the scratch folder: that belongs to whoever holds the repository's lock.
 fn write(repository: &Repository, book: &Book) -> Result<()> {
     let path = repository.path(UNFINISHED);
-    let create = || Ok(NamedTempFile::from_parts(File::create(&path)?, TempPath::try_from_path(&path)?));
+    let create = || {
+        Ok(NamedTempFile::from_parts(
+            File::create(&path)?,
+            TempPath::try_from_path(&path)?,
+        ))
+    };
     let mut file = create().map_err(|error| io_error("create", &path, error))?;
     adopt(&path, repository.root())?;
     let json = serde_json::to_vec_pretty(book).map_err(encoding)?;

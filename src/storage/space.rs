@@ -7,7 +7,10 @@ use crate::error::Result;
 
 /// Bytes that an ordinary user may still write below `path`, which need not exist yet.
 pub(crate) fn free_bytes(path: &Path) -> Result<u64> {
-    let there = path.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("/"));
+    let there = path
+        .ancestors()
+        .find(|folder| folder.exists())
+        .unwrap_or(Path::new("/"));
     let disk = rustix::fs::statvfs(there).map_err(|error| io_error("look at the disk of", there, error.into()))?;
     Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
 }
