@@ -130,7 +130,8 @@ function judgeDrillAge(newest, value, now) {
 }
 
 function judgeDrillOutcome({ outcome, reason, tier, at }, value, now) {
-  const which = `The restore drill ${tier ? `on ${tier} ` : ''}of ${time(new Date(at))} (${age(new Date(at), now)} ago)`;
+  const ago = `${age(new Date(at), now)} ago`;
+  const which = `The restore drill of ${time(new Date(at))} (${tier ? `${tier}, ` : ''}${ago})`;
   switch (outcome) {
     case 'passed':
       return ok('drill', `${which} passed.`, value);
