@@ -4,16 +4,20 @@ mod bootstrap;
 mod capture;
 mod catalog;
 mod check_storage;
+pub(crate) mod collapse;
+mod counting;
 mod create;
 mod delete;
 mod examine;
 mod export;
 mod find;
 mod good_states;
+mod health;
 mod inspect;
 mod integrity;
 mod list;
 mod live_image;
+mod metrics;
 mod names;
 mod post_restore;
 mod recorder;
@@ -23,6 +27,7 @@ mod restore;
 mod restore_in_place;
 mod safety;
 mod schedule;
+mod status;
 mod sync;
 mod target;
 mod undo;
@@ -36,15 +41,19 @@ use std::time::Instant;
 
 pub(crate) use bootstrap::{bootstrap, is_database_empty};
 pub(crate) use check_storage::check_storage;
+pub(crate) use collapse::acknowledge;
+pub(crate) use counting::{Counting, Tally};
 pub(crate) use create::create;
 pub(crate) use delete::{delete, delete_object};
 pub(crate) use export::{checksum_of_file, export};
 pub(crate) use inspect::inspect_schema;
-pub(crate) use list::{get, head_object, list, status};
+pub(crate) use list::{get, head_object, list};
+pub(crate) use metrics::metrics;
 pub(crate) use recovery::Recovery;
 pub(crate) use reset::reset;
 pub(crate) use restore::restore;
 pub(crate) use schedule::{claim_tick, finish_tick};
+pub(crate) use status::status;
 pub(crate) use sync::{Direction, sync};
 pub(crate) use undo::undo;
 pub(crate) use verify::{Level, verify};
@@ -65,12 +74,15 @@ pub(crate) trait Host: Send + Sync {
 }
 
 /// What every use case works with.
+#[derive(Clone)]
 pub(crate) struct Context {
     pub(crate) config: Config,
     pub(crate) repository: Repository,
     pub(crate) host: Arc<dyn Host>,
     /// The tier that snapshots are looked for and read in; `None`: both, local first.
     pub(crate) tier: Option<Tier>,
+    /// What there is to count.
+    pub(crate) tally: Arc<Tally>,
 }
 
 impl Context {
@@ -81,6 +93,7 @@ impl Context {
             repository,
             host,
             tier: None,
+            tally: Arc::default(),
         })
     }
 

@@ -39,6 +39,8 @@ pub(crate) enum Subject {
     Mirror,
     /// Who claims the tick of a schedule.
     Schedule,
+    /// The counters, for the moment of counting.
+    Counters,
 }
 
 impl Subject {
@@ -47,6 +49,7 @@ impl Subject {
             Self::Repository => "lock",
             Self::Mirror => "mirror.lock",
             Self::Schedule => "schedule.lock",
+            Self::Counters => "metrics.lock",
         }
     }
 
@@ -55,6 +58,7 @@ impl Subject {
             Self::Repository => "lock.json",
             Self::Mirror => "mirror.json",
             Self::Schedule => "schedule.lock.json",
+            Self::Counters => "metrics.lock.json",
         })
     }
 }
