@@ -95,11 +95,16 @@ pub(crate) fn upload(context: &Context, bucket: &S3Store, head: &Head) -> Result
         failpoint::reached("upload.before-pack")?;
         mirror::copy_pack(local, bucket, pack, head.page_size, false, &mut count)?;
     }
+    // Old marks go before anybody can rely on the manifest: should we die right after publishing it,
+    // the packs have their whole grace before them.
+    let timeout = context.config.lock_timeout();
+    let mut put_back = |pack: &_| mirror::copy_pack(local, bucket, pack, head.page_size, false, &mut count);
+    deletion::settle(bucket, head.id, &needed, &mut put_back, timeout)?;
     failpoint::reached("upload.before-manifest")?;
     publish_manifest(context, bucket, head, &mut count)?;
     failpoint::reached("upload.after-manifest")?;
     let mut put_back = |pack: &_| mirror::copy_pack(local, bucket, pack, head.page_size, false, &mut count);
-    deletion::settle(bucket, head.id, &needed, &mut put_back, context.config.lock_timeout())?;
+    deletion::settle(bucket, head.id, &needed, &mut put_back, timeout)?;
     Ok(sent)
 }
 
