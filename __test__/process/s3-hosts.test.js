@@ -6,13 +6,13 @@
 const assert = require('node:assert/strict');
 const { after, before, describe, test } = require('node:test');
 const { contentOf, createDatabase, rewriteFiller } = require('../support/database.js');
-const { knownFailpoints, pauseAt } = require('../support/failpoints.js');
+const { knownFailpoints, pauseAt, withFailpoint } = require('../support/failpoints.js');
 const { startWriter } = require('../support/processes.js');
-const { eventually } = require('../support/rig.js');
+const { eventually, refused } = require('../support/rig.js');
 const { assertNoUploadLeft, assertTiersVerify, makeS3Rig, objectsOf } = require('../support/s3.js');
 const { startWeed } = require('../support/s3-servers.js');
 
-const ROUNDS = 6;
+const ROUNDS = 4;
 const steps = (prefix) => knownFailpoints().filter((name) => name.startsWith(prefix));
 
 describe('two hosts on one bucket', () => {
@@ -118,12 +118,31 @@ describe('two hosts on one bucket', () => {
     test(`a deleter held at ${step} while the other creates`, async (t) => {
       const { creator, deleter } = await prepare(t);
       rewriteFiller(creator.database, 7);
-      await whileHeld(deleter, step, ['deleteSnapshot', 'round 0'], () =>
-        creator.writer.createSnapshot('round 1'),
-      );
+      let creating;
+      await whileHeld(deleter, step, ['deleteSnapshot', 'round 0'], async () => {
+        creator.proxy.forget();
+        let ended = false;
+        creating = creator.writer.createSnapshot('round 1').finally(() => (ended = true));
+        // Where its packs are already condemned, it waits until the deleter has finished with them.
+        const waits = () => creator.proxy.requests(/^GET .*\/lease\.json/).length > 0;
+        await eventually(() => ended || waits(), 'the creator to end or to wait for the lease');
+      });
+      assert.equal((await creating).snapshot.status, 'COMPLETED');
       await assertStaysDeleted(creator, deleter, ['round 1']);
     });
   }
+
+  test('a deleter that was killed is waited for, and not forever', async (t) => {
+    const { creator, deleter } = await prepare(t);
+    await creator.writer.createSnapshot('round 1');
+    await withFailpoint('bucket-delete.after-tombstone=kill', () =>
+      refused(deleter.writer.deleteSnapshot('round 0'), 'WORKER_FAILED'),
+    );
+    await refused(deleter.newWriter({ lockTimeoutMs: 1000 }).deleteSnapshot('round 1'), 'REPOSITORY_BUSY');
+    await deleter.newWriter({ lockTimeoutMs: 90_000 }).deleteSnapshot('round 1');
+    assert.deepEqual(await objectsOf(creator, 'packs'), []);
+    await assertStaysDeleted(creator, deleter, []);
+  });
 
   test('a deleted snapshot does not come back from a host that still has it', async (t) => {
     const { creator, deleter } = await prepare(t);

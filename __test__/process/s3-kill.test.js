@@ -56,15 +56,13 @@ describe('a worker that is killed', () => {
         assert.match(death.message, /SIGKILL/, `the worker died at ${step}`);
 
         await assertTiersVerify(rig);
-        const other = rig.host('other');
-        await assertTiersVerify(other);
+        await endLease(rig);
         await scenario.act(rig, 2);
         const listed = await assertTiersVerify(rig);
         if (scenario.ends) {
           assert.deepEqual(listed.map(({ name }) => name).sort(), scenario.ends);
           for (const { name, tiers } of listed) assert.deepEqual(tiers, ['local', 's3'], name);
         }
-        await assertTiersVerify(other);
         assert.equal(integrityOf(rig.database), 'ok');
         await assertNothingLeftBehind(rig);
       });
@@ -79,6 +77,11 @@ async function prepare(rig, scenario) {
   await rig.writer.createSnapshot('second');
   rewriteFiller(rig.database, 5);
   await scenario.prepare?.(rig);
+}
+
+/** As if the time had passed after which the lease of a killed worker counts no more (s3-hosts.test.js waits for it). */
+function endLease(rig) {
+  return rig.bucket.delete(`${PREFIX}lease.json`);
 }
 
 /** Once every snapshot is deleted, no pack, mark or half an upload of the killed worker remains. */
