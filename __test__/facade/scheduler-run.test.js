@@ -139,6 +139,21 @@ test('only completed snapshots of the same database count, and only they are del
   expect(calls.filter(([name]) => name === 'delete').flat()).not.toContain('strange');
 });
 
+test('what another instance has deleted meanwhile is no failure', async () => {
+  const failing = { delete: new SnapshotError('SNAPSHOT_NOT_FOUND', 'gone') };
+  const { writer, log } = pretend({ failing });
+  expect(await runOnce({ writer, log })).toMatchObject({ ok: true, deleted: [] });
+});
+
+test.each([{ keepLast: 0 }, { keepDaily: 7 }, { keepLast: 3, keepDaily: 7 }])(
+  'with the policy %j nothing is deleted',
+  async (keep) => {
+    const { writer, log, names } = pretend();
+    expect(await runOnce({ writer, log, keep })).toMatchObject({ ok: false, ran: true });
+    expect(names()).toEqual(['create']);
+  },
+);
+
 describe('the retention of the environment', () => {
   test.each([
     [{}, { keepLast: 10 }],

@@ -119,13 +119,12 @@ describe('the schedule', () => {
   });
 
   test.each([
-    [{}, __filename],
-    [{ ...started, cron_restart: undefined }, __filename],
-    [{ ...started, cron_restart: '0' }, __filename],
-    // Inherited from the application that has started this process.
-    [started, require.resolve('../../runSnapshotCron.cjs')],
-    [started, undefined],
-  ])("is not PM2's for %j in %s", (environment, script) => {
+    ['without PM2', {}, __filename],
+    ['without an expression', { ...started, cron_restart: undefined }, __filename],
+    ['when it is switched off', { ...started, cron_restart: '0' }, __filename],
+    ['when the variables come from an application', started, require.resolve('../../runSnapshotCron.cjs')],
+    ['in a process without a script', started, undefined],
+  ])("is not PM2's %s", (_, environment, script) => {
     expect(pm2ScheduleFrom(environment, script)).toBeNull();
   });
 });

@@ -3,7 +3,16 @@
 import snapshotWriter = require('snapshot-writer/snapshotWriter.cjs');
 import snapshotRecovery = require('snapshot-writer/snapshotRecovery.cjs');
 import { SnapshotRecovery, SnapshotWriter } from 'snapshot-writer';
+import { main, runOnce, startDaemon } from 'snapshot-writer/runSnapshotCron.cjs';
 
 const writer: SnapshotWriter = snapshotWriter;
 export const recovery: SnapshotRecovery = snapshotRecovery;
 export const empty: Promise<boolean> = writer.isDatabaseEmpty();
+
+export const exitCode: Promise<number> = main();
+export const checksum: Promise<string | undefined> = runOnce({ writer, keep: { keepLast: 3 } }).then(
+  ({ snapshot }) => snapshot?.checksum,
+);
+export const stopped: Promise<void> = startDaemon({ schedule: '0 3 * * *', timezone: 'UTC' });
+// @ts-expect-error misspelt
+startDaemon({ expression: '0 3 * * *' });

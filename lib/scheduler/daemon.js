@@ -4,7 +4,7 @@
 
 const { setTimeout: sleep } = require('node:timers/promises');
 const { SnapshotWriter } = require('../snapshot-writer.js');
-const { timedLog } = require('./log.js');
+const { safeLog, timedLog } = require('./log.js');
 const { policyFrom } = require('./retention.js');
 const { runOnce } = require('./run.js');
 const { Schedule } = require('./schedule.js');
@@ -18,7 +18,8 @@ const LONGEST_SLEEP_MS = 30_000;
  * over. Rejects at once when the settings are wrong; a run that fails is told to the log.
  */
 async function startDaemon(options = {}) {
-  const { log = timedLog(), signal = new AbortController().signal, onReady = () => {} } = options;
+  const { signal = new AbortController().signal, onReady = () => {} } = options;
+  const log = safeLog(options.log ?? timedLog());
   const { writer = new SnapshotWriter({ log }), keep = policyFrom(process.env) } = options;
   const schedule =
     options.schedule === undefined

@@ -2,6 +2,8 @@
 
 // Lines for a log file: when, how grave, what. Without colours, because PM2 writes them to files.
 
+const { logTo } = require('../callbacks.js');
+
 const LABELS = { info: 'INFO', warn: 'WARN', error: 'ERROR' };
 
 /** A logger whose lines begin with the time. */
@@ -21,4 +23,11 @@ function asText(value) {
   return typeof value === 'string' ? value : JSON.stringify(value);
 }
 
-module.exports = { timedLog };
+/** An application's logger: it may lack methods, and what it throws changes nothing. */
+function safeLog(log) {
+  const say = logTo(log);
+  const levels = ['info', 'warn', 'error', 'debug'];
+  return Object.fromEntries(levels.map((level) => [level, (...line) => say(level, ...line)]));
+}
+
+module.exports = { safeLog, timedLog };

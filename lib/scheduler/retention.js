@@ -36,19 +36,40 @@ function policyFrom(environment) {
  * Deletes the completed snapshots of the same database that the policy does not keep; returns their
  * names. A stop is heeded between two of them.
  */
-async function applyRetention(writer, { keepLast }, { snapshot, signal }) {
+async function applyRetention(writer, policy, { snapshot, signal }) {
+  checkPolicy(policy);
   const all = await writer.listSnapshots();
   const { lineage } = all.find(({ id }) => id === snapshot.id);
   const isOurs = (other) =>
     other.lineage === lineage && other.kind === 'snapshot' && other.status === 'COMPLETED';
   const deleted = [];
   // They are listed newest first.
-  for (const { name } of all.filter(isOurs).slice(keepLast)) {
+  for (const { name } of all.filter(isOurs).slice(policy.keepLast)) {
     if (signal?.aborted) break;
-    await writer.deleteSnapshot(name);
-    deleted.push(name);
+    if (await deleteIfThere(writer, name)) deleted.push(name);
   }
   return deleted;
+}
+
+/** Until `prune` takes this over, one rule is known; with any other one nothing is deleted. */
+function checkPolicy({ keepLast, ...others }) {
+  if (!(keepLast >= 1) || Object.keys(others).length > 0) {
+    throw new SnapshotError(
+      'INVALID_ARGUMENT',
+      'SNAPSHOT_KEEP_LAST alone is supported, and must be 1 or more',
+    );
+  }
+}
+
+/** Another instance may be deleting, too. */
+async function deleteIfThere(writer, name) {
+  try {
+    await writer.deleteSnapshot(name);
+    return true;
+  } catch (error) {
+    if (error.code === 'SNAPSHOT_NOT_FOUND') return false;
+    throw error;
+  }
 }
 
 module.exports = { applyRetention, policyFrom };

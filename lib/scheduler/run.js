@@ -3,7 +3,7 @@
 // One run: is it ours, the snapshot, what may go afterwards.
 
 const { SnapshotWriter } = require('../snapshot-writer.js');
-const { timedLog } = require('./log.js');
+const { safeLog, timedLog } = require('./log.js');
 const { applyRetention, policyFrom } = require('./retention.js');
 
 /**
@@ -11,10 +11,13 @@ const { applyRetention, policyFrom } = require('./retention.js');
  * no other process and no other host makes the run that was due then. Never rejects: a scheduler
  * goes on with the next run. Resolves with `{ ok, ran, snapshot?, deleted?, error? }`.
  */
-async function runOnce({ log = timedLog(), writer = new SnapshotWriter({ log }), keep, tick, signal } = {}) {
+async function runOnce(options = {}) {
+  const { keep, tick, signal } = options;
+  const log = safeLog(options.log ?? timedLog());
   const outcome = { ok: false, ran: false };
   try {
     const policy = keep ?? policyFrom(process.env);
+    const writer = options.writer ?? new SnapshotWriter({ log });
     if (tick && !(await claim(writer, tick, log))) return { ...outcome, ok: true };
     if (signal?.aborted) {
       log.info('Stopped before the snapshot was begun; the next start makes up for it');
