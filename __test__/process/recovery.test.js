@@ -204,6 +204,7 @@ test('rollbacks, backups and snapshots at once take turns', async (t) => {
 
 for (const [step, state, rows] of [
   ['restore.before-begin', 'unchanged', 5],
+  ['restore.writing', 'unchanged', 5],
   ['restore.before-outcome', 'restored', 3],
   ['restore.before-row', 'restored', 3],
 ]) {
@@ -230,6 +231,30 @@ for (const [step, state, rows] of [
     const { lastRestore, unfinishedRestore } = await rig.recovery.getRecoveryStatus();
     assert.equal(unfinishedRestore, false);
     assert.equal(lastRestore.status, state === 'restored' ? 'SUCCESS' : 'FAILED');
+  });
+}
+
+for (const [step, expected] of [
+  ['create.captured', []],
+  ['create.before-manifest', []],
+  ['create.after-manifest', [{ type: 'first', metadata: { n: 1 } }]],
+]) {
+  test(`a backup killed at ${step} is whole or not there`, async (t) => {
+    const rig = makeRecoveryRig(t);
+    createDatabase(rig.database, { megabytes: 1 });
+    const listed = async () => {
+      const { backups } = await rig.recovery.getRecoveryStatus();
+      return backups.map(({ type, metadata }) => ({ type, metadata }));
+    };
+    await withFailpoint(`${step}=kill`, () =>
+      refused(rig.recovery.createPreOperationBackup('first', { n: 1 }), 'WORKER_FAILED'),
+    );
+    assert.deepEqual(await listed(), expected);
+    await rig.recovery.createPreOperationBackup('second');
+    assert.deepEqual(await listed(), [{ type: 'second', metadata: null }, ...expected]);
+    for (const { name } of (await rig.recovery.getRecoveryStatus()).backups) {
+      await rig.recovery.rollbackToPreOperationBackup(name);
+    }
   });
 }
 
