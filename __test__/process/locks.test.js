@@ -25,6 +25,7 @@ const CALLS = {
   exportSnapshot: [(writer, rig) => writer.exportSnapshot('before', rig.path('export.db')), 'resolved'],
   deleteSnapshot: [(writer) => writer.deleteSnapshot('during'), 'resolved'],
   status: [(writer) => writer.status(), 'resolved'],
+  metrics: [(writer) => writer.metrics(), 'resolved'],
   _resetDatabase: [(writer) => writer._resetDatabase(), 'DATABASE_BUSY'],
   _generateTimestamp: [(writer) => writer._generateTimestamp(), 'resolved'],
   _generateChecksum: [(writer, rig) => writer._generateChecksum(rig.database), 'resolved'],
