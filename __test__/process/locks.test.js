@@ -27,6 +27,7 @@ const CALLS = {
   sync: [(writer) => writer.sync(), 'S3_DISABLED'],
   checkStorage: [(writer) => writer.checkStorage(), 'S3_DISABLED'],
   status: [(writer) => writer.status(), 'resolved'],
+  metrics: [(writer) => writer.metrics(), 'resolved'],
   _resetDatabase: [(writer) => writer._resetDatabase(), 'DATABASE_BUSY'],
   _generateTimestamp: [(writer) => writer._generateTimestamp(), 'resolved'],
   _generateChecksum: [(writer, rig) => writer._generateChecksum(rig.database), 'resolved'],
