@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use super::find::{Found, all_plain};
+use super::find::{Found, everything};
 use super::restore::restore_found;
 use super::target::Target;
 use super::{Context, create, sync};
@@ -90,18 +90,18 @@ struct Look {
 }
 
 fn look(context: &Context, database: &Path) -> Result<Look> {
+    let (survey, plain) = everything(context)?;
     let Survey {
         snapshots,
         damaged,
         bucket_failure,
-    } = context.repository.survey()?;
+    } = survey;
     let mut look = Look::default();
     for (id, error) in damaged {
         look.passed_over.push(format!("manifest {id}: {error}"));
         look.failure = Some(error);
     }
-    let (plain, plain_failure) = all_plain(context)?;
-    if let Some(error) = bucket_failure.or(plain_failure) {
+    if let Some(error) = bucket_failure {
         look.passed_over
             .push(format!("the bucket ({}): {error}", error.code.as_str()));
         look.failure = Some(error);

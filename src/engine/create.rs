@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::capture::{Captured, capture};
 use super::examine::{Facts, examine};
-use super::find::all_plain;
+use super::find::everything;
 use super::live_image::LiveImage;
 use super::{Context, catalog, names, upload};
 use crate::config::Check;
@@ -20,7 +20,6 @@ use crate::record::Record;
 use crate::repository::manifest::{self, Description, Head, Kind};
 use crate::repository::packed_pages::PackedPages;
 use crate::repository::restores::{self, Outcome};
-use crate::repository::survey::Survey;
 use crate::repository::{cache, lineage};
 
 /// Makes a snapshot of the configured database.
@@ -93,14 +92,7 @@ struct Elsewhere {
 
 impl Elsewhere {
     fn look(context: &Context) -> Result<Self> {
-        let (plain, plain_failure) = all_plain(context)?;
-        let mut survey = match plain_failure {
-            None => context.repository.survey()?,
-            Some(error) => Survey {
-                bucket_failure: Some(error),
-                ..Survey::default()
-            },
-        };
+        let (mut survey, plain) = everything(context)?;
         let failure = survey.bucket_failure.take();
         let heads = survey.into_heads();
         let names = plain.into_iter().map(|plain| plain.record.name);

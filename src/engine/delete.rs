@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::find::{Found, all_plain, damaged_manifest, find};
+use super::find::{Found, damaged_manifest, everything, find};
 use super::{Context, catalog, upload};
 use crate::database::plain_snapshots::{Place, PlainSnapshot, is_plain_name};
 use crate::error::{Code, Result, fail};
@@ -63,7 +63,7 @@ pub(crate) fn delete_object(context: &Context, key: &str) -> Result<Value> {
         return Ok(json!({}));
     }
     let file_name = below.rsplit('/').next().unwrap_or(below);
-    let plain = all_plain(context)?.0;
+    let (_, plain) = everything(context)?;
     let same =
         |plain: &PlainSnapshot| plain.record.s3_key == key || plain.record.s3_key.ends_with(&format!("/{file_name}"));
     match plain.into_iter().find(same) {

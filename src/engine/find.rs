@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use super::{Context, catalog};
 use crate::database::plain_snapshots::{self, Place, PlainSnapshot};
-use crate::error::{Error, Result, fail};
+use crate::error::{Result, fail};
 use crate::repository::manifest::{self, Head};
 use crate::repository::survey::{self, Survey};
 use crate::repository::tiers::Tier;
@@ -84,18 +84,22 @@ pub(crate) fn damaged_manifest(context: &Context, name: &str) -> Option<String> 
     objects.into_iter().map(|object| object.key).next_back()
 }
 
-/// The old plain snapshots of the configured folder and, where it can be asked, of the bucket;
-/// and why it could not.
-pub(crate) fn all_plain(context: &Context) -> Result<(Vec<PlainSnapshot>, Option<Error>)> {
+/// Everything there is: the snapshots of both tiers, and the old plain ones. A bucket that cannot
+/// be asked is left out and the reason kept; it is not asked a second time.
+pub(crate) fn everything(context: &Context) -> Result<(Survey, Vec<PlainSnapshot>)> {
+    let mut survey = context.repository.survey()?;
     let mut all = plain_files(context)?;
-    let (objects, failure) = match plain_objects(context) {
-        Ok(objects) => (objects, None),
-        Err(error) => (Vec::new(), Some(error)),
+    let objects = match &survey.bucket_failure {
+        Some(_) => Vec::new(),
+        None => plain_objects(context).unwrap_or_else(|error| {
+            survey.bucket_failure = Some(error);
+            Vec::new()
+        }),
     };
     let is_new = |plain: &PlainSnapshot| !all.iter().any(|known| known.record.name == plain.record.name);
     let far: Vec<PlainSnapshot> = objects.into_iter().filter(is_new).collect();
     all.extend(far);
-    Ok((all, failure))
+    Ok((survey, all))
 }
 
 /// Those of the configured folder.

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::Context;
 use super::catalog::{self, Journal};
-use super::find::{all_plain, find};
+use super::find::{everything, find};
 use crate::database::plain_snapshots::{Place, PlainSnapshot};
 use crate::error::{Result, fail};
 use crate::repository::manifest::{self, Head};
@@ -18,10 +18,11 @@ use crate::storage::Store;
 pub(crate) fn list(context: &Context) -> Result<Vec<Value>> {
     let journal = Journal::read(context)?;
     let mut all: Vec<(jiff::Timestamp, Value)> = Vec::new();
-    for Listed { head, tiers } in context.repository.survey()?.snapshots {
+    let (survey, plain) = everything(context)?;
+    for Listed { head, tiers } in survey.snapshots {
         all.push((head.created_at, packed(context, &head, &tiers, &journal)));
     }
-    for plain in all_plain(context)?.0 {
+    for plain in plain {
         all.push((plain.record.created_at, plain_info(&plain)));
     }
     all.sort_by_key(|(created_at, _)| std::cmp::Reverse(*created_at));

@@ -20,7 +20,7 @@ pub(crate) use local::{
 /// A store in the bucket of the server that `SNAPSHOT_WRITER_TEST_S3` names, below a prefix of its own.
 #[cfg(test)]
 pub(crate) use s3::tests::fresh_store as fresh_s3_store;
-pub(crate) use s3::{S3Store, Small, Tag};
+pub(crate) use s3::{S3Store, Tag};
 
 use crate::error::Result;
 

@@ -31,7 +31,7 @@ macro_rules! on_every_bucket {
         mod on_the_server {
             $(#[test] fn $test() {
                 let scratch = tempfile::tempdir().unwrap();
-                match $crate::storage::fresh_store(scratch.path()) {
+                match $crate::storage::fresh_s3_store(scratch.path()) {
                     Some(store) => super::$test(store),
                     None => eprintln!("no SNAPSHOT_WRITER_TEST_S3: tried in memory only"),
                 }

@@ -3,26 +3,33 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use aws_config::environment::EnvironmentVariableRegionProvider;
+use aws_config::imds::region::ImdsRegionProvider;
 use aws_config::meta::region::RegionProviderChain;
+use aws_config::profile::ProfileFileRegionProvider;
 use aws_config::{BehaviorVersion, ConfigLoader, SdkConfig};
 use aws_sdk_s3::Client;
-use aws_sdk_s3::config::retry::{RetryConfig, RetryPartition};
+use aws_sdk_s3::config::retry::{ClientRateLimiter, RetryConfig, RetryPartition};
 use aws_sdk_s3::config::timeout::{TimeoutConfig, TimeoutConfigBuilder};
 use aws_sdk_s3::config::{
-    Builder, Config, Region, RequestChecksumCalculation, ResponseChecksumValidation, StalledStreamProtectionConfig,
+    Builder, Config, Region, RequestChecksumCalculation, ResponseChecksumValidation, SharedCredentialsProvider,
+    StalledStreamProtectionConfig,
 };
 use aws_types::service_config::ServiceConfigKey;
+use jiff::Timestamp;
 
 use crate::config::S3Config;
 
-/// Tries of one request, the first included. Four, with the SDK's pauses between them, are over in half a minute
-/// when nobody answers.
-const ATTEMPTS: u32 = 4;
+/// Tries of one request, the first included.
+const TRIES: u32 = 4;
+/// Longest pause between them.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);
-/// For one try of a request that carries next to nothing, until its answer begins.
-const SMALL_LIMIT: Duration = Duration::from_secs(6);
-/// For one try of a request that carries 8 MiB, or waits until the server has joined them.
-const LARGE_LIMIT: Duration = Duration::from_secs(120);
+/// For one try of a request that carries next to nothing, until its answer begins. Four, with the SDK's pauses of
+/// up to 7 seconds between them, are over in half a minute.
+const ANSWER_LIMIT: Duration = Duration::from_millis(5500);
+/// Bytes a second that one of several uploads side by side gets at least.
+const SLOWEST: usize = 32 << 10;
 /// A body that brings no byte for so long is given up.
 const STALL_LIMIT: Duration = Duration::from_secs(8);
 /// Where a bucket is when nobody says: most providers other than AWS do not care.
@@ -36,19 +43,28 @@ pub(super) struct Bucket {
     pub(super) region: String,
     /// Scheme, host and port where an endpoint is configured; the rest of a URL may hold secrets.
     pub(super) endpoint: Option<String>,
+    /// All of the endpoint's URL, which the SDK's errors may quote.
+    url: Option<String>,
+    pub(super) credentials: Option<SharedCredentialsProvider>,
 }
 
 impl Bucket {
-    /// Reads the SDK's configuration. Only a machine without a configured region is asked over its own network.
+    /// Reads the SDK's configuration. Only for a bucket of AWS whose region nobody configured, the machine's own
+    /// metadata service is asked.
     pub(super) async fn connect(config: &S3Config, sources: ConfigLoader) -> Self {
-        let region = RegionProviderChain::first_try(config.region.clone().map(Region::new))
-            .or_default_provider()
-            .or_else(DEFAULT_REGION);
-        let shared = sources.region(region).load().await;
+        let configured = RegionProviderChain::first_try(config.region.clone().map(Region::new))
+            .or_else(EnvironmentVariableRegionProvider::new())
+            .or_else(ProfileFileRegionProvider::new());
+        let shared = sources.region(configured).load().await;
         let endpoint = config.endpoint.clone().or_else(|| configured_endpoint(&shared));
-        let region = shared.region().map_or(DEFAULT_REGION, Region::as_ref).to_owned();
+        let region = match shared.region().cloned() {
+            None if endpoint.is_none() => ImdsRegionProvider::builder().build().region().await,
+            region => region,
+        };
+        let region = region.unwrap_or_else(|| Region::new(DEFAULT_REGION));
 
         let mut builder = Builder::from(&shared)
+            .region(region.clone())
             .force_path_style(config.force_path_style.unwrap_or_else(|| {
                 let host = endpoint.as_deref().and_then(host);
                 host.is_some_and(needs_path_style)
@@ -56,15 +72,18 @@ impl Bucket {
             // Other providers refuse the checksums that the SDK sends unasked.
             .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
             .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
-            .retry_config(RetryConfig::adaptive().with_max_attempts(ATTEMPTS))
-            // Else every client of the process shares what one of them learned about one server.
-            .retry_partition(RetryPartition::custom("snapshot-writer").build())
+            .retry_config(
+                RetryConfig::adaptive()
+                    .with_max_attempts(TRIES)
+                    .with_max_backoff(LONGEST_PAUSE),
+            )
+            .retry_partition(own_pace())
             .stalled_stream_protection(
                 StalledStreamProtectionConfig::enabled()
                     .grace_period(STALL_LIMIT)
                     .build(),
             )
-            .timeout_config(limits().operation_attempt_timeout(SMALL_LIMIT).build());
+            .timeout_config(limits().operation_attempt_timeout(ANSWER_LIMIT).build());
         if let Some(endpoint) = &endpoint {
             builder = builder.endpoint_url(endpoint);
         }
@@ -72,14 +91,24 @@ impl Bucket {
             client: Client::from_conf(builder.build()),
             name: config.bucket.clone(),
             prefix: config.prefix.clone(),
-            region,
+            region: region.to_string(),
             endpoint: endpoint.as_deref().map(place),
+            url: endpoint,
+            credentials: shared.credentials_provider(),
         }
     }
 
     /// The name of an object in the bucket.
     pub(super) fn full(&self, key: &str) -> String {
         format!("{}{key}", self.prefix)
+    }
+
+    /// A text of the SDK without what may be secret.
+    pub(super) fn clean(&self, text: String) -> String {
+        match (&self.url, &self.endpoint) {
+            (Some(url), Some(place)) => text.replace(url, place),
+            _ => text,
+        }
     }
 
     /// Who was to answer, for messages.
@@ -94,13 +123,27 @@ pub(super) fn sources() -> ConfigLoader {
     aws_config::defaults(BehaviorVersion::latest())
 }
 
+/// Else every client of the process would share what one of them learned about one server.
+fn own_pace() -> RetryPartition {
+    let now = Timestamp::now().as_duration().as_secs_f64();
+    RetryPartition::custom("snapshot-writer")
+        .client_rate_limiter(ClientRateLimiter::new(now))
+        .build()
+}
+
 fn limits() -> TimeoutConfigBuilder {
     TimeoutConfig::builder().connect_timeout(CONNECT_LIMIT)
 }
 
-/// Settings of a request that moves up to a part, or that keeps the server busy.
-pub(super) fn patient() -> Builder {
-    Config::builder().timeout_config(limits().operation_attempt_timeout(LARGE_LIMIT).build())
+/// Time limits of a request that carries so many bytes. A line that takes them, but no answer, is given up
+/// after half as long again, not after four times as long.
+pub(super) fn time_for(bytes: usize) -> Builder {
+    let carrying = Duration::from_secs((bytes / SLOWEST) as u64);
+    let mut limits = limits().operation_attempt_timeout(ANSWER_LIMIT + carrying);
+    if carrying > ANSWER_LIMIT * TRIES {
+        limits = limits.operation_timeout(carrying + carrying / 2);
+    }
+    Config::builder().timeout_config(limits.build())
 }
 
 /// The endpoint of the SDK's variables and profiles, found as the SDK's own client would.

@@ -14,18 +14,32 @@ use crate::error::{Code, Error};
 pub(super) struct Action {
     verb: &'static str,
     pub(super) permission: &'static str,
+    /// What else a refusal may come from.
+    also: &'static str,
 }
 
 const fn action(verb: &'static str, permission: &'static str) -> Action {
-    Action { verb, permission }
+    Action {
+        verb,
+        permission,
+        also: "",
+    }
 }
 
 pub(super) const WRITE: Action = action("write", "s3:PutObject");
-pub(super) const READ: Action = action("read", "s3:GetObject");
+pub(super) const READ: Action = Action {
+    also: " (or s3:ListBucket, without which a missing object looks like a forbidden one)",
+    ..action("read", "s3:GetObject")
+};
 pub(super) const LIST: Action = action("list", "s3:ListBucket");
 pub(super) const DELETE: Action = action("delete", "s3:DeleteObject");
 pub(super) const ABORT: Action = action("abort an upload of", "s3:AbortMultipartUpload");
 pub(super) const LIST_UPLOADS: Action = action("list the uploads of", "s3:ListBucketMultipartUploads");
+
+/// How a message names a permission that is missing.
+pub(super) fn lack_of(permission: &str) -> String {
+    format!("the credentials lack {permission}")
+}
 
 /// A server's refusal: its status, its code (empty when it gave none) and its message.
 pub(super) struct Refusal<'a> {
@@ -126,8 +140,11 @@ impl Bucket {
             ("AccessDenied" | "AllAccessDisabled" | "AccountProblem" | "", 403) | ("AccessDenied", _) | (_, 403) => (
                 Code::S3AccessDenied,
                 format!(
-                    "the credentials lack {} on {}/{}*; grant it",
-                    action.permission, self.name, self.prefix
+                    "{} on {}/{}*{}; grant it",
+                    lack_of(action.permission),
+                    self.name,
+                    self.prefix,
+                    action.also
                 ),
             ),
             _ => (Code::S3Failed, format!("{} refused", self.place())),
@@ -149,12 +166,13 @@ impl Bucket {
     where
         E: std::error::Error + Send + Sync + 'static,
     {
-        let story = story(error);
+        let story = self.clean(story(error));
         if story.contains("credential") || story.contains("identity") {
             return Error::new(
                 Code::S3Credentials,
                 format!("{tried}: no credentials were found; set the SDK's variables, a profile or a role"),
-            );
+            )
+            .because(without_output(&story).to_owned());
         }
         match error {
             SdkError::ResponseError(answer) if !answer.raw().status().is_success() => Error::new(
@@ -163,6 +181,13 @@ impl Bucket {
                     "{tried}: {} answered {} and nothing that S3 would say",
                     self.place(),
                     answer.raw().status().as_u16()
+                ),
+            ),
+            _ if story.contains("not a valid URI") => Error::new(
+                Code::S3Unreachable,
+                format!(
+                    "{tried}: the endpoint {} is no URL like https://host:port",
+                    self.place()
                 ),
             ),
             _ => self.unreachable(tried),
@@ -185,6 +210,12 @@ impl Bucket {
         let tried = format!("cannot {} {} in the bucket {}", READ.verb, self.full(key), self.name);
         self.unreachable(&tried).because(cause)
     }
+}
+
+/// Without what a `credential_process` wrote: it may be the credentials.
+fn without_output(story: &str) -> &str {
+    let ends = ["Stderr:", "could not parse response"].map(|words| story.find(words).unwrap_or(story.len()));
+    &story[..ends[0].min(ends[1])]
 }
 
 /// Where the answer says the bucket is.

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use super::client::Bucket;
 use super::error::{READ, refusal, story};
 use super::listing::timestamp;
-use super::put::pause;
+use super::payload::pause;
 use super::small::{Small, Tag};
 use crate::error::{Code, Error, Result, fail};
 

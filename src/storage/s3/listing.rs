@@ -45,7 +45,7 @@ impl Bucket {
 
     pub(super) async fn abort_uploads_begun_before(&self, moment: Timestamp) -> Result<usize> {
         let mut aborted = 0;
-        for upload in self.unfinished().await? {
+        for upload in self.unfinished().await?.unwrap_or_default() {
             if upload.begun < moment {
                 self.abort(&upload.key, &upload.id).await?;
                 aborted += 1;
@@ -54,15 +54,17 @@ impl Bucket {
         Ok(aborted)
     }
 
-    /// Every unfinished upload below the prefix; none where the provider cannot list them.
-    pub(super) async fn unfinished(&self) -> Result<Vec<Unfinished>> {
-        let (mut uploads, mut key_marker, mut id_marker) = (Vec::new(), None, None);
+    /// Every unfinished upload below the prefix; `None` where the provider cannot list them.
+    pub(super) async fn unfinished(&self) -> Result<Option<Vec<Unfinished>>> {
+        let mut uploads = Vec::new();
+        let mut after = (None, None);
         loop {
+            let (key, id) = after.clone();
             let request = self.client.list_multipart_uploads().bucket(&self.name);
-            let request = request.prefix(&self.prefix).set_key_marker(key_marker);
-            let page = match request.set_upload_id_marker(id_marker).send().await {
+            let request = request.prefix(&self.prefix).set_key_marker(key);
+            let page = match request.set_upload_id_marker(id).send().await {
                 Ok(page) => page,
-                Err(error) if refusal(&error).is_some_and(|refusal| refusal.status == 501) => return Ok(uploads),
+                Err(error) if refusal(&error).is_some_and(|refusal| refusal.status == 501) => return Ok(None),
                 Err(error) => return Err(self.error(LIST_UPLOADS, "", error)),
             };
             uploads.extend(page.uploads().iter().filter_map(|upload| {
@@ -72,10 +74,12 @@ impl Bucket {
                     begun: timestamp(upload.initiated()),
                 })
             }));
-            (key_marker, id_marker) = (page.next_key_marker, page.next_upload_id_marker);
-            if page.is_truncated != Some(true) || key_marker.is_none() {
-                return Ok(uploads);
+            let next = (page.next_key_marker, page.next_upload_id_marker);
+            // A provider that gives one page again and again must not hold us up.
+            if page.is_truncated != Some(true) || next.0.is_none() || next == after {
+                return Ok(Some(uploads));
             }
+            after = next;
         }
     }
 

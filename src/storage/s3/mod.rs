@@ -9,6 +9,8 @@ mod get;
 mod kept;
 mod listing;
 mod multipart;
+mod payload;
+mod probe;
 mod put;
 mod reader;
 mod small;
@@ -31,7 +33,7 @@ use crate::error::{Code, Error, Result};
 use client::Bucket;
 use window::Budget;
 
-pub(crate) use small::{Small, Tag};
+pub(crate) use small::Tag;
 
 /// Threads that move bytes. The callers' threads wait, hash and compress.
 const THREADS: usize = 2;

@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use aws_sdk_s3::primitives::SdkBody;
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 use tokio::task::JoinSet;
 
 use super::S3Store;
-use super::client::{Bucket, patient};
+use super::client::{Bucket, time_for};
 use super::error::{WRITE, refusal};
 use super::get::panicked;
-use super::put::{Outcome, SENDINGS, SHA256, WRITER, again, md5, new_writer, pause, worth_repeating};
+use super::payload::{Payload, SENDINGS, pause, worth_repeating};
+use super::put::{Outcome, SHA256, WRITER, new_writer};
 use crate::error::Result;
 
 /// Bytes of a part (10,000 of them make 78 GiB; a pack is at most 512 MiB).
@@ -32,7 +32,8 @@ pub(super) struct Multipart {
     under_way: JoinSet<Result<CompletedPart>>,
     done: Vec<CompletedPart>,
     sent: i32,
-    completed: bool,
+    /// There are no parts left to drop.
+    ended: bool,
 }
 
 impl Multipart {
@@ -49,7 +50,7 @@ impl Multipart {
             under_way: JoinSet::new(),
             done: Vec::new(),
             sent: 0,
-            completed: false,
+            ended: false,
         })
     }
 
@@ -72,6 +73,20 @@ impl Multipart {
         Ok(())
     }
 
+    /// Drops the parts.
+    pub(super) fn abort(mut self) -> Result<()> {
+        self.ended = true;
+        self.drop_parts()
+    }
+
+    fn drop_parts(&mut self) -> Result<()> {
+        self.store.wait(async {
+            // A part that arrives after the abort would stay.
+            self.under_way.shutdown().await;
+            self.store.bucket().abort(&self.upload.key, &self.upload.id).await
+        })
+    }
+
     /// Waits for all parts and makes the object of them.
     pub(super) fn complete(mut self) -> Result<Outcome> {
         while !self.under_way.is_empty() {
@@ -82,22 +97,17 @@ impl Multipart {
         let outcome = self
             .store
             .wait(self.store.bucket().complete(&self.upload, parts, &self.writer))?;
-        self.completed = matches!(outcome, Outcome::Written(_));
+        self.ended = matches!(outcome, Outcome::Written(_));
         Ok(outcome)
     }
 }
 
 impl Drop for Multipart {
     fn drop(&mut self) {
-        if self.completed {
-            return;
-        }
-        self.store.wait(async {
-            // A part that arrives after the abort would stay.
-            self.under_way.shutdown().await;
+        if !self.ended {
             // Nobody is left to tell; what stays is aborted with the old uploads.
-            let _ = self.store.bucket().abort(&self.upload.key, &self.upload.id).await;
-        });
+            let _ = self.drop_parts();
+        }
     }
 }
 
@@ -117,15 +127,14 @@ impl Bucket {
     }
 
     async fn send_part(&self, upload: &Id, number: i32, bytes: Vec<u8>) -> Result<CompletedPart> {
-        let md5 = md5(&bytes);
-        let body = SdkBody::from(bytes);
+        let payload = Payload::new(bytes);
         let mut sendings = 0;
         loop {
             sendings += 1;
             let request = self.client.upload_part().bucket(&self.name).key(self.full(&upload.key));
             let request = request.upload_id(&upload.id).part_number(number);
-            let request = request.content_md5(&md5).body(again(&body));
-            match request.customize().config_override(patient()).send().await {
+            let request = request.content_md5(&payload.md5).body(payload.stream());
+            match request.customize().config_override(payload.limits()).send().await {
                 Ok(part) => {
                     let part = CompletedPart::builder().set_e_tag(part.e_tag).part_number(number);
                     return Ok(part.build());
@@ -155,7 +164,7 @@ impl Bucket {
                 .key(self.full(&upload.key));
             let request = request.upload_id(&upload.id).multipart_upload(parts.clone());
             let request = request.set_if_none_match(condition.clone());
-            let error = match request.customize().config_override(patient()).send().await {
+            let error = match request.customize().config_override(time_for(PART)).send().await {
                 Ok(answer) => return Ok(Outcome::Written(self.tag(&upload.key, answer.e_tag())?)),
                 Err(error) => error,
             };

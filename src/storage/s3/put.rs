@@ -1,20 +1,15 @@
 //! One object in one request, and what a server tells about an object.
 
-use std::time::Duration;
-
-use aws_sdk_s3::primitives::{ByteStream, SdkBody};
 use jiff::Timestamp;
-use md5::{Digest, Md5};
 use uuid::Uuid;
 
-use super::client::{Bucket, patient};
+use super::client::Bucket;
 use super::error::{DELETE, READ, Refusal, WRITE, refusal};
 use super::listing::timestamp;
+use super::payload::{Payload, SENDINGS, pause, worth_repeating};
 use super::small::Tag;
 use crate::error::{Code, Error, Result};
 
-/// How often a request is sent whose bytes the wire changed, or that met another write of its object.
-pub(super) const SENDINGS: u32 = 4;
 /// Metadata: SHA-256 of the whole object, lower-case hex.
 pub(super) const SHA256: &str = "sha256";
 /// Metadata: who wrote this object. When an answer is lost the SDK repeats the request, and a conditional one is
@@ -53,13 +48,11 @@ impl Bucket {
     pub(super) async fn put(
         &self,
         key: &str,
-        bytes: Vec<u8>,
+        payload: &Payload,
         condition: Condition<'_>,
         sha256: Option<&str>,
     ) -> Result<Outcome> {
         let writer = new_writer();
-        let md5 = md5(&bytes);
-        let body = SdkBody::from(bytes);
         let mut sendings = 0;
         loop {
             sendings += 1;
@@ -73,11 +66,11 @@ impl Bucket {
                 request = request.metadata(SHA256, sha256);
             }
             let sent = request
-                .body(again(&body))
-                .content_md5(&md5)
+                .body(payload.stream())
+                .content_md5(&payload.md5)
                 .metadata(WRITER, &writer)
                 .customize()
-                .config_override(patient())
+                .config_override(payload.limits())
                 .send()
                 .await;
             let error = match sent {
@@ -161,62 +154,4 @@ impl Condition<'_> {
 /// A name that nobody else has.
 pub(super) fn new_writer() -> String {
     Uuid::new_v4().to_string()
-}
-
-/// The same bytes once more.
-pub(super) fn again(body: &SdkBody) -> ByteStream {
-    ByteStream::new(
-        body.try_clone()
-            .expect("bytes in memory can be sent any number of times"),
-    )
-}
-
-/// The wire changed the bytes, or two writes met.
-pub(super) fn worth_repeating(refusal: &Refusal) -> bool {
-    refusal.is_corruption() || refusal.is_collision()
-}
-
-pub(super) async fn pause(times: u32) {
-    tokio::time::sleep(Duration::from_millis(100 << times.min(5))).await;
-}
-
-/// `Content-MD5` of these bytes: the one checksum that every provider verifies.
-pub(super) fn md5(bytes: &[u8]) -> String {
-    base64(&Md5::digest(bytes))
-}
-
-fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::new();
-    for three in bytes.chunks(3) {
-        let bits = (0..3).fold(0, |bits, i| bits << 8 | u32::from(*three.get(i).unwrap_or(&0)));
-        for digit in 0..4 {
-            let value = (bits >> (18 - 6 * digit)) & 63;
-            text.push(if digit <= three.len() {
-                DIGITS[value as usize].into()
-            } else {
-                '='
-            });
-        }
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn checksums_are_written_as_the_header_wants_them() {
-        assert_eq!(md5(b"abc"), "kAFQmDzST7DWlj99KOF/cg==");
-        for (bytes, text) in [
-            ("", ""),
-            ("f", "Zg=="),
-            ("fo", "Zm8="),
-            ("foo", "Zm9v"),
-            ("foob", "Zm9vYg=="),
-        ] {
-            assert_eq!(base64(bytes.as_bytes()), text);
-        }
-    }
 }

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::S3Store;
+use super::payload::Payload;
 use super::put::{Condition, Outcome};
 use crate::error::{Code, Error, Result};
 use crate::storage::Store;
@@ -43,7 +44,7 @@ impl S3Store {
     }
 
     fn write(&self, key: &str, bytes: &[u8], condition: Condition<'_>) -> Result<Option<Tag>> {
-        match self.wait(self.bucket().put(key, bytes.to_vec(), condition, None))? {
+        match self.wait(self.bucket().put(key, &Payload::new(bytes.to_vec()), condition, None))? {
             Outcome::Written(tag) => Ok(Some(tag)),
             Outcome::Refused => Ok(None),
             Outcome::NoConditions => Err(self.unsupported("it refuses them")),
@@ -59,16 +60,30 @@ impl S3Store {
     }
 
     fn try_conditional_writes(&self, key: &str) -> Result<()> {
-        let Some(first) = self.put_new(key, b"first")? else {
+        self.check_if_none_match(key)?;
+        self.check_if_match(key)
+    }
+
+    /// Fails unless a second object under one key is refused.
+    pub(super) fn check_if_none_match(&self, key: &str) -> Result<()> {
+        if self.put_new(key, b"first")?.is_none() {
             return Err(self.unsupported("it takes an object that does not exist for an existing one"));
-        };
+        }
         if self.put_new(key, b"again")?.is_some() {
             return Err(self.unsupported("it ignores If-None-Match"));
         }
-        if self.put_over(key, b"second", &first)?.is_none() {
+        Ok(())
+    }
+
+    /// Fails unless a version is replaced once, and not when it is another one by then.
+    pub(super) fn check_if_match(&self, key: &str) -> Result<()> {
+        let Some(first) = self.write(key, b"version one", Condition::None)? else {
+            return Err(self.unsupported("it refuses a write without a condition"));
+        };
+        if self.put_over(key, b"version two", &first)?.is_none() {
             return Err(self.unsupported("it does not replace the version that If-Match names"));
         }
-        if self.put_over(key, b"third", &first)?.is_some() {
+        if self.put_over(key, b"version three", &first)?.is_some() {
             return Err(self.unsupported("it ignores If-Match"));
         }
         Ok(())

@@ -6,6 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::S3Store;
 use super::multipart::{Multipart, PART};
+use super::payload::Payload;
 use super::put::{Condition, Outcome};
 use crate::error::{Result, fail};
 use crate::storage::Staged;
@@ -19,6 +20,8 @@ pub(super) struct Upload {
     expected: Option<String>,
     /// Once the object is larger than one part.
     parts: Option<Multipart>,
+    /// A part could not be sent: what comes after it makes no object.
+    failed: bool,
 }
 
 impl Upload {
@@ -30,28 +33,43 @@ impl Upload {
             sha256: Sha256::new(),
             expected: None,
             parts: None,
+            failed: false,
         }
     }
 
     fn send_part(&mut self) -> Result<()> {
-        if self.parts.is_none() {
-            let begun = Multipart::begin(self.store.clone(), &self.key, self.expected.as_deref())?;
-            self.parts = Some(begun);
+        let parts = match &mut self.parts {
+            Some(parts) => parts,
+            none => none.insert(Multipart::begin(
+                self.store.clone(),
+                &self.key,
+                self.expected.as_deref(),
+            )?),
+        };
+        parts.send(std::mem::replace(&mut self.buffer, Vec::with_capacity(PART)))
+    }
+
+    fn refuse_unless_expected(&self, sha256: &str) -> Result<()> {
+        if let Some(expected) = &self.expected
+            && expected != sha256
+        {
+            fail!(
+                SnapshotDamaged,
+                "what was to become {} is not what it was: its SHA-256 is {sha256}, not {expected}; nothing was stored",
+                self.store.bucket().full(&self.key)
+            );
         }
-        let bytes = std::mem::replace(&mut self.buffer, Vec::with_capacity(PART));
-        self.parts.as_mut().map_or(Ok(()), |parts| parts.send(bytes))
+        Ok(())
     }
 
     fn publish_at_once(&mut self, sha256: &str) -> Result<Outcome> {
-        let bytes = std::mem::take(&mut self.buffer);
-        let bucket = self.store.bucket();
+        let payload = Payload::new(std::mem::take(&mut self.buffer));
+        let (bucket, key) = (self.store.bucket(), &self.key);
         self.store.wait(async {
-            match bucket
-                .put(&self.key, bytes.clone(), Condition::New, Some(sha256))
-                .await?
-            {
-                Outcome::NoConditions if bucket.head(&self.key).await?.is_some() => Ok(Outcome::Refused),
-                Outcome::NoConditions => bucket.put(&self.key, bytes, Condition::None, Some(sha256)).await,
+            let put = |condition| bucket.put(key, &payload, condition, Some(sha256));
+            match put(Condition::New).await? {
+                Outcome::NoConditions if bucket.head(key).await?.is_some() => Ok(Outcome::Refused),
+                Outcome::NoConditions => put(Condition::None).await,
                 outcome => Ok(outcome),
             }
         })
@@ -62,7 +80,10 @@ impl Write for Upload {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         // Only a byte more makes it more than one part.
         if self.buffer.len() == PART && !bytes.is_empty() {
-            self.send_part().map_err(io::Error::other)?;
+            self.send_part().map_err(|error| {
+                self.failed = true;
+                io::Error::other(error)
+            })?;
         }
         let taken = &bytes[..bytes.len().min(PART - self.buffer.len())];
         self.buffer.extend_from_slice(taken);
@@ -82,17 +103,11 @@ impl Staged for Upload {
     }
 
     fn publish(mut self: Box<Self>) -> Result<()> {
-        let sha256 = hex(&std::mem::take(&mut self.sha256).finalize());
-        if let Some(expected) = &self.expected
-            && *expected != sha256
-        {
-            fail!(
-                SnapshotDamaged,
-                "what was to become {} is not what it was: its SHA-256 is {sha256}, not {expected}; \
-                 nothing was stored",
-                self.store.bucket().full(&self.key)
-            );
+        if self.failed {
+            fail!(Internal, "an object that could not be written was to be published");
         }
+        let sha256 = hex(&std::mem::take(&mut self.sha256).finalize());
+        self.refuse_unless_expected(&sha256)?;
         let outcome = match self.parts.take() {
             None => self.publish_at_once(&sha256)?,
             Some(mut parts) => {
@@ -112,6 +127,6 @@ impl Staged for Upload {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -33,6 +33,11 @@ impl Budget {
         self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
         Some(Permit(self.clone()))
     }
+
+    #[cfg(test)]
+    pub(super) fn taken(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 impl Drop for Permit {
@@ -67,8 +72,8 @@ pub(super) struct Window {
 #[derive(Default)]
 struct State {
     /// Where the last read ended.
-    end: u64,
-    /// How many segments to have ahead; 0 while the reader does not go forward.
+    end: Option<u64>,
+    /// How many segments to have ahead.
     depth: usize,
     /// Without gaps between them.
     segments: VecDeque<(Arc<Segment>, AbortHandle)>,
@@ -87,62 +92,41 @@ impl Window {
 
     /// These bytes were read without the window.
     pub(super) fn passed(&self, range: Range<u64>) {
-        self.state().end = range.end;
+        self.state().end = Some(range.end);
     }
 
     /// Fills the buffer if the reader goes forward and the bytes come; else they have to be got exactly.
     pub(super) fn read(&self, offset: u64, buffer: &mut [u8]) -> bool {
         let range = offset..offset + buffer.len() as u64;
-        let segments = self.ahead(&range);
-        if segments.is_empty() {
-            return false;
-        }
-        segments.iter().all(|segment| segment.copy(&range, buffer))
+        let segments = self.holding(&range);
+        !segments.is_empty() && segments.iter().all(|segment| segment.copy(&range, buffer))
     }
 
-    /// The segments that hold the range, and more on their way; nothing when the reader does not go forward.
-    fn ahead(&self, range: &Range<u64>) -> Vec<Arc<Segment>> {
+    /// The segments that hold the range, with more on their way behind them; none when the reader does not go
+    /// forward.
+    fn holding(&self, range: &Range<u64>) -> Vec<Arc<Segment>> {
         let mut state = self.state();
-        let forward = range.start >= state.end && range.start - state.end <= LEAP;
-        let known = state.holds(range.start);
-        if !forward && !known {
-            state.forget();
-            state.end = range.end;
+        if !state.goes_on_at(range.start) {
+            state.turn_to(range);
             return Vec::new();
         }
-        state.end = state.end.max(range.end);
+        state.end = state.end.max(Some(range.end));
         state.drop_before(range.start);
-        let needed = (range.end - range.start).div_ceil(SEGMENT) as usize + 1;
-        if needed > DEEPEST {
-            return Vec::new();
-        }
-        state.depth = state.depth.max(1);
-        while state.segments.len() < state.depth.max(needed.min(DEEPEST)) {
-            let start = state.segments.back().map_or(range.start, |(last, _)| last.range.end);
-            // One that is not needed now must not begin the window anew behind a gap.
-            let enough = start >= range.end && state.segments.len() >= state.depth;
-            if start >= self.version.size || enough {
+        while state.ends().is_none_or(|end| end < range.end) || state.segments.len() < state.depth {
+            let start = state.ends().unwrap_or(range.start);
+            if start >= self.version.size || state.segments.len() == DEEPEST {
                 break;
             }
             let Some(permit) = self.budget.take() else { break };
-            state
-                .segments
-                .push_back(self.begin(start..self.version.size.min(start + SEGMENT), permit));
+            let end = self.version.size.min(start + SEGMENT);
+            state.segments.push_back(self.begin(start..end, permit));
         }
-        let has_all = state
-            .segments
-            .back()
-            .is_some_and(|(last, _)| last.range.end >= range.end);
-        if !has_all {
+        if state.ends().is_none_or(|end| end < range.end) {
             return Vec::new();
         }
-        let overlap = |segment: &Arc<Segment>| segment.range.start < range.end && segment.range.end > range.start;
-        state
-            .segments
-            .iter()
-            .map(|(segment, _)| segment.clone())
-            .filter(overlap)
-            .collect()
+        let overlaps = |segment: &Arc<Segment>| segment.range.start < range.end && segment.range.end > range.start;
+        let segments = state.segments.iter().map(|(segment, _)| segment.clone());
+        segments.filter(overlaps).collect()
     }
 
     fn begin(&self, range: Range<u64>, permit: Permit) -> (Arc<Segment>, AbortHandle) {
@@ -175,19 +159,34 @@ impl Drop for Window {
 }
 
 impl State {
-    fn holds(&self, offset: u64) -> bool {
-        let held = |(segment, _): &(Arc<Segment>, _)| segment.range.contains(&offset);
-        self.segments.iter().any(held)
+    /// Where the segments end.
+    fn ends(&self) -> Option<u64> {
+        self.segments.back().map(|(last, _)| last.range.end)
     }
 
-    /// Drops what the reader has left behind; each segment that it read through lets it have more ahead.
+    /// Is a read from here there already, or the next one of a reader that goes forward?
+    fn goes_on_at(&self, offset: u64) -> bool {
+        let there = self.segments.iter().any(|(segment, _)| segment.range.contains(&offset));
+        there || self.end.is_some_and(|end| (end..=end + LEAP).contains(&offset))
+    }
+
+    /// The reader is elsewhere now, unless it is one of several that go forward together and only a little behind.
+    fn turn_to(&mut self, range: &Range<u64>) {
+        let little_behind = self.end.is_some_and(|end| range.start < end && range.end + LEAP >= end);
+        if !little_behind {
+            self.forget();
+            self.end = Some(range.end);
+        }
+    }
+
+    /// Drops what the readers have left behind; each segment that they read through lets them have more ahead.
     fn drop_before(&mut self, offset: u64) {
         while let Some((first, task)) = self.segments.front()
             && first.range.end <= offset
         {
             task.abort();
             self.segments.pop_front();
-            self.depth = (self.depth * 2).clamp(1, DEEPEST);
+            self.depth = (self.depth * 2).clamp(2, DEEPEST);
         }
     }
 

@@ -1,6 +1,7 @@
 //! The store in a bucket, against a real server (`SNAPSHOT_WRITER_TEST_S3`) and against impossible ones.
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+#![allow(clippy::single_range_in_vec_init, reason = "one range is fetched like several")]
 
 use std::path::Path;
 use std::sync::{Arc, Once};
@@ -11,6 +12,16 @@ use uuid::Uuid;
 use super::S3Store;
 use super::client::{Bucket, sources};
 use crate::config::S3Config;
+use crate::error::{Code, Result};
+
+mod canned;
+mod conditions;
+mod failing;
+mod probing;
+mod reading;
+mod resuming;
+mod shelf;
+mod writing;
 
 const BUCKET: &str = "conformance";
 
@@ -46,6 +57,17 @@ fn config(endpoint: &str) -> S3Config {
         endpoint: Some(endpoint.to_owned()),
         force_path_style: None,
     }
+}
+
+/// Bytes that tell one offset from another.
+fn bytes(length: usize) -> Vec<u8> {
+    (0..length as u32)
+        .map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8)
+        .collect()
+}
+
+fn code<T>(result: Result<T>) -> Option<Code> {
+    result.err().map(|error| error.code)
 }
 
 fn make_bucket(config: &S3Config) {
