@@ -19,7 +19,7 @@ pub(crate) fn list(context: &Context) -> Result<Vec<Value>> {
     let journal = Journal::read(context)?;
     let mut all: Vec<(jiff::Timestamp, Value)> = Vec::new();
     let (survey, plain) = everything(context)?;
-    for Listed { head, tiers } in survey.snapshots {
+    for Listed { head, tiers, .. } in survey.snapshots {
         all.push((head.created_at, packed(context, &head, &tiers, &journal)));
     }
     for plain in plain {

@@ -76,7 +76,7 @@ fn up(context: &Context, bucket: &S3Store, snapshots: &[Listed], synced: &mut Sy
     let (there, pending) = (mirror::inventory(bucket)?, upload::pending(context)?);
     let database = context.database().ok();
     let is_here = |listed: &&Listed| listed.tiers.contains(&Tier::Local) && upload::belongs_into_bucket(&listed.head);
-    for Listed { head, tiers } in snapshots.iter().filter(is_here) {
+    for Listed { head, tiers, .. } in snapshots.iter().filter(is_here) {
         if deleted.contains(&head.id) {
             synced.skip(head, "it was deleted in the bucket");
             upload::forget(context, head.id)?;

@@ -24,6 +24,7 @@ pub(crate) mod pack_reader;
 pub(crate) mod pack_writer;
 pub(crate) mod packed_pages;
 pub(crate) mod page_table;
+pub(crate) mod repacking;
 pub(crate) mod restores;
 pub(crate) mod retention;
 pub(crate) mod snapshot;
