@@ -133,17 +133,17 @@ pub(crate) fn write(
     })
 }
 
-/// Writes the next generation of a manifest: the same pages in other places. `place` gets the number
+/// Writes another generation of a manifest: the same pages in other places. `place` gets the number
 /// of a page and where it was, and counts `packs` from 1.
 pub(crate) fn rewrite(
     store: &dyn Store,
     scratch: &Path,
-    old: &Manifest,
+    (old, generation): (&Manifest, u32),
     packs: &[PackEntry],
     place: impl Fn(u32, PageEntry) -> Result<PageEntry>,
 ) -> Result<Head> {
     let description = Description {
-        generation: old.head.generation + 1,
+        generation,
         ..Description::clone(&old.head)
     };
     let pages = (description, old.head.page_count, old.head.page_list_hash.clone());

@@ -67,6 +67,19 @@ pub(crate) fn repack(
     }
 }
 
+/// Gives a snapshot of the local tier a generation above that of another tier, whose copy is not
+/// whole, so that this one takes its place. Below the exclusive lock.
+pub(crate) fn raise_generation(repository: &Repository, head: &Head, above: u32) -> Result<Head> {
+    let manifest = Manifest::open(&**repository.local(), &head.key())?;
+    let (local, scratch) = (&**repository.local(), repository.scratch()?);
+    let generation = head.generation.max(above) + 1;
+    let same = |_, entry| Ok(entry);
+    let raised = manifest::rewrite(local, &scratch, (&manifest, generation), &manifest.packs, same)?;
+    refresh_cache(repository, head, &raised)?;
+    repository.remove_superseded_manifests()?;
+    Ok(raised)
+}
+
 /// Those that can be opened and have pages of the size that the first one has.
 fn of_one_page_size(
     repository: &Repository,
@@ -175,7 +188,8 @@ impl Moving {
             let manifest = Manifest::open(local, &head.key())?;
             let numbers = numbers_in(&manifest, &self.numbers);
             let packs: Vec<PackEntry> = manifest.packs.iter().chain(&new).cloned().collect();
-            let new = manifest::rewrite(local, &repository.scratch()?, &manifest, &packs, |page, entry| {
+            let next = (&manifest, head.generation + 1);
+            let new = manifest::rewrite(local, &repository.scratch()?, next, &packs, |page, entry| {
                 let Some(number) = numbers[entry.pack as usize] else {
                     return Ok(entry);
                 };
