@@ -152,7 +152,6 @@ fn remove_plain(
     let mut files: HashMap<Uuid, PlainSnapshot> = files.into_iter().map(|plain| (plain.note_id(), plain)).collect();
     for (id, note) in due {
         if let Some(plain) = files.remove(&id) {
-            failpoint::reached("prune.before-plain")?;
             delete::remove_plain(context, &plain)?;
             if tier == Tier::Local {
                 outcome.freed_bytes += plain.record.size;

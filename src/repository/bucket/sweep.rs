@@ -124,7 +124,7 @@ fn remove_superseded_manifests<S: SharedStore>(
             .all(|pack| stored.get(&pack.id) == Some(&pack.size) && !marked.contains_key(&pack.id))
         {
             for generation in generations {
-                failpoint::reached("bucket-delete.before-superseded")?;
+                failpoint::reached("bucket-repack.before-superseded")?;
                 remove_manifest(lease, &manifest::key(id, generation), marked)?;
             }
         }
