@@ -20,7 +20,7 @@ const BUCKET_LIMIT: Duration = Duration::from_secs(10);
 pub(crate) fn status(context: &Context) -> Result<Value> {
     let journal = Journal::read(context)?;
     let (survey, plain) = look(context)?;
-    let snapshots = infos(context, &survey, &plain, &journal);
+    let snapshots = infos(context, &survey, &plain, &journal, false)?;
     let is_snapshot = |info: &&Value| info["kind"] == "snapshot" || info["kind"] == "plain";
     let facts = health::gather(context, &survey, &plain, &journal)?;
     Ok(json!({

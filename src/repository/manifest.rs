@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::bytes::{Fields, ObjectRange, own_or};
-use super::extents::{self, Extents};
+use super::extents::{self, Extent, Extents};
 use super::hash::{StructureHash, hex, parse_hex};
 use super::pack::{PackEntry, VERSION, refuse_newer};
 use super::page_table::{PageEntry, PageTable};
@@ -127,15 +127,48 @@ pub(crate) fn write(
     table: &PageTable,
     packs: &[PackEntry],
 ) -> Result<Head> {
-    let (used, numbers) = used_packs(table, packs)?;
+    let (pages, page_list_hash) = (table.pages(), hex(&table.list_hash()?));
+    publish(store, scratch, (description, pages, page_list_hash), packs, || {
+        Ok(table.iter())
+    })
+}
+
+/// Writes another generation of a manifest: the same pages in other places. `place` gets the number
+/// of a page and where it was, and counts `packs` from 1.
+pub(crate) fn rewrite(
+    store: &dyn Store,
+    scratch: &Path,
+    (old, generation): (&Manifest, u32),
+    packs: &[PackEntry],
+    place: impl Fn(u32, PageEntry) -> Result<PageEntry>,
+) -> Result<Head> {
+    let description = Description {
+        generation,
+        ..Description::clone(&old.head)
+    };
+    let pages = (description, old.head.page_count, old.head.page_list_hash.clone());
+    publish(store, scratch, pages, packs, || {
+        let moved = (1..).zip(old.entries()?);
+        Ok(moved.map(|(page, entry)| place(page, entry?)))
+    })
+}
+
+/// Writes head, packs and extents, and makes them visible. `pages` yields where each page is, as
+/// often as it is called.
+fn publish<I: Iterator<Item = Result<PageEntry>>>(
+    store: &dyn Store,
+    scratch: &Path,
+    (description, page_count, page_list_hash): (Description, u32, String),
+    packs: &[PackEntry],
+    pages: impl Fn() -> Result<I>,
+) -> Result<Head> {
+    let (used, numbers) = used_packs(pages()?, packs)?;
     let mut pack_table = Vec::with_capacity(used.len() * PackEntry::LEN);
     used.iter().for_each(|pack| pack.encode(&mut pack_table));
 
     let mut body = tempfile::tempfile_in(scratch).map_err(|error| io_error("create a file in", scratch, error))?;
-    let mut page_list = blake3::Hasher::new();
-    let entries = table.iter().map(|entry| {
+    let entries = pages()?.map(|entry| {
         let entry = entry?;
-        page_list.update(&entry.hash);
         Ok(PageEntry {
             pack: numbers[entry.pack as usize],
             ..entry
@@ -151,8 +184,8 @@ pub(crate) fn write(
 
     let head = Head {
         description,
-        page_count: table.pages(),
-        page_list_hash: hex(page_list.finalize().as_bytes()),
+        page_count,
+        page_list_hash,
         pack_count: used.len() as u32,
         pack_table_hash: hex(blake3::hash(&pack_table).as_bytes()),
         extent_count,
@@ -178,10 +211,13 @@ pub(crate) fn write(
     Ok(head)
 }
 
-/// The packs that the table names, and their new numbers by their old ones.
-fn used_packs(table: &PageTable, packs: &[PackEntry]) -> Result<(Vec<PackEntry>, Vec<u32>)> {
+/// The packs that the pages are in, and their new numbers by their old ones.
+fn used_packs(
+    pages: impl Iterator<Item = Result<PageEntry>>,
+    packs: &[PackEntry],
+) -> Result<(Vec<PackEntry>, Vec<u32>)> {
     let mut is_used = vec![false; packs.len() + 1];
-    for entry in table.iter() {
+    for entry in pages {
         is_used[entry?.pack as usize] = true;
     }
     let mut used = Vec::new();
@@ -259,6 +295,26 @@ impl Manifest {
             end: self.object.size(),
         };
         Extents::new(range, self.packs.len(), self.head.page_count)
+    }
+
+    /// Where every page is, in page order. Their hashes are in the packs' footers and left out here.
+    fn entries(&self) -> Result<impl Iterator<Item = Result<PageEntry>> + '_> {
+        let pages = |extent: Extent| {
+            (0..extent.count).map(move |offset| {
+                Ok(PageEntry {
+                    pack: extent.pack,
+                    position: if extent.pack == 0 { 0 } else { extent.position + offset },
+                    ..PageEntry::HOLE
+                })
+            })
+        };
+        Ok(self.extents()?.flat_map(move |extent| {
+            let (run, failure) = match extent {
+                Ok(extent) => (Some(extent), None),
+                Err(error) => (None, Some(Err(error))),
+            };
+            run.into_iter().flat_map(pages).chain(failure)
+        }))
     }
 }
 
