@@ -166,6 +166,21 @@ class SnapshotWriter {
     });
   }
 
+  /** For the scheduler: of all processes and hosts that ask for the same due time, one is told `claimed`. */
+  async _claimTick(schedule, due, options) {
+    return this.#attempt('Failed to claim the run: ', async () => {
+      const { value } = await this.#run('claimTick', { schedule, tick: due.toISOString() }, options);
+      return value;
+    });
+  }
+
+  /** For the scheduler: the run that was claimed is over. */
+  async _finishTick(due, options) {
+    return this.#attempt('Failed to finish the run: ', async () => {
+      await this.#run('finishTick', { tick: due.toISOString() }, options);
+    });
+  }
+
   _generateTimestamp() {
     return new Date().toISOString().replace(/[:.]/g, '-');
   }

@@ -299,7 +299,7 @@ fn had_begun(error: &Error) -> bool {
     )
 }
 
-fn check_is_a_database_file(database: &Path) -> Result<()> {
+pub(super) fn check_is_a_database_file(database: &Path) -> Result<()> {
     match database.metadata() {
         Ok(metadata) if metadata.is_file() => Ok(()),
         Ok(_) => fail!(

@@ -250,13 +250,33 @@ impl Repository {
 
     /// Writes a small JSON file of the repository atomically.
     pub(crate) fn replace_json(&self, key: &str, value: &impl Serialize) -> Result<()> {
+        let scratch = self.scratch()?;
+        let file = NamedTempFile::new_in(&scratch).map_err(|error| io_error("create a file in", &scratch, error))?;
+        self.replace_with(file, key, value)
+    }
+
+    /// The same for a file that has a lock of its own: who holds the repository's may clear the
+    /// scratch folder at any time. What a killed process leaves is overwritten by the next one.
+    pub(crate) fn replace_json_beside(&self, key: &str, value: &impl Serialize) -> Result<()> {
+        let unfinished = self.path(&format!("{key}.new"));
+        let folder = unfinished.parent().unwrap_or(self.root());
+        make_folder(folder, self.root())?;
+        if let Err(error) = std::fs::remove_file(&unfinished)
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            return Err(io_error("remove", &unfinished, error));
+        }
+        let name = unfinished.file_name().unwrap_or_default();
+        let file = tempfile::Builder::new().prefix(name).rand_bytes(0).tempfile_in(folder);
+        let file = file.map_err(|error| io_error("create", &unfinished, error))?;
+        self.replace_with(file, key, value)
+    }
+
+    fn replace_with(&self, mut file: NamedTempFile, key: &str, value: &impl Serialize) -> Result<()> {
         let target = self.path(key);
         if let Some(folder) = target.parent() {
             make_folder(folder, self.root())?;
         }
-        let scratch = self.scratch()?;
-        let mut file =
-            NamedTempFile::new_in(&scratch).map_err(|error| io_error("create a file in", &scratch, error))?;
         adopt(file.path(), self.root())?;
         let json = serde_json::to_vec_pretty(value)
             .map_err(|error| Error::new(Code::Internal, "cannot encode JSON").because(error))?;

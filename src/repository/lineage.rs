@@ -29,9 +29,30 @@ pub(crate) enum Lineage {
     },
 }
 
+/// The lineage that this host remembers for a path.
+pub(crate) fn known(repository: &Repository, database: &Path) -> Result<Option<Uuid>> {
+    Ok(Lineages::read(repository)?.0.get(database).copied())
+}
+
+/// Whether a database that still exists here has that lineage.
+pub(crate) fn is_taken(repository: &Repository, id: Uuid) -> bool {
+    // What cannot be read may hold it.
+    Lineages::read(repository).map_or(true, |known| known.is_taken(&id))
+}
+
+impl Lineages {
+    fn read(repository: &Repository) -> Result<Self> {
+        Ok(repository.read_json(FILE)?.unwrap_or_default())
+    }
+
+    fn is_taken(&self, id: &Uuid) -> bool {
+        self.0.iter().any(|(path, taken)| taken == id && path.exists())
+    }
+}
+
 /// Finds the lineage of a database among `heads`.
 pub(crate) fn find(repository: &Repository, database: &Path, heads: &[Head]) -> Result<Lineage> {
-    let known: Lineages = repository.read_json(FILE)?.unwrap_or_default();
+    let known = Lineages::read(repository)?;
     if let Some(id) = known.0.get(database) {
         return Ok(Lineage::Known(*id));
     }
@@ -43,9 +64,8 @@ pub(crate) fn find(repository: &Repository, database: &Path, heads: &[Head]) -> 
         .collect();
     candidates.sort();
     candidates.dedup();
-    let taken = |id: &Uuid| known.0.iter().any(|(path, taken)| taken == id && path.exists());
     match candidates.as_slice() {
-        [id] if !taken(id) => Ok(Lineage::Known(*id)),
+        [id] if !known.is_taken(id) => Ok(Lineage::Known(*id)),
         _ => {
             let mut found: Vec<String> = heads.iter().map(|head| head.database_name.clone()).collect();
             found.sort();
@@ -67,7 +87,7 @@ pub(crate) fn claim(repository: &Repository, database: &Path, heads: &[Head]) ->
 
 /// Remembers to which lineage a database belongs from now on.
 pub(crate) fn set(repository: &Repository, database: &Path, id: Uuid) -> Result<()> {
-    let mut known: Lineages = repository.read_json(FILE)?.unwrap_or_default();
+    let mut known = Lineages::read(repository)?;
     if known.0.insert(database.to_path_buf(), id) != Some(id) {
         repository.replace_json(FILE, &known)?;
     }

@@ -39,6 +39,8 @@ pub(crate) enum Subject {
     Mirror,
     /// The counters, for the moment of counting.
     Counters,
+    /// Who claims the tick of a schedule.
+    Schedule,
 }
 
 impl Subject {
@@ -47,6 +49,7 @@ impl Subject {
             Self::Repository => "lock",
             Self::Mirror => "mirror.lock",
             Self::Counters => "metrics.lock",
+            Self::Schedule => "schedule.lock",
         }
     }
 
@@ -55,6 +58,7 @@ impl Subject {
             Self::Repository => "lock.json",
             Self::Mirror => "mirror.json",
             Self::Counters => "metrics.lock.json",
+            Self::Schedule => "schedule.lock.json",
         })
     }
 }

@@ -26,6 +26,7 @@ pub(crate) mod pack_writer;
 pub(crate) mod packed_pages;
 pub(crate) mod page_table;
 pub(crate) mod restores;
+pub(crate) mod schedule;
 pub(crate) mod snapshot;
 pub(crate) mod survey;
 pub(crate) mod tiers;

@@ -67,6 +67,8 @@ fn operate(context: Context, operation: &str, args: &Args, channel: &Channel) ->
             let direction = args.get("direction")?.unwrap_or(Direction::Up);
             Ok(json!(engine::sync(&context, direction)?))
         }
+        "claimTick" => engine::claim_tick(&context, args.text("schedule")?, args.required("tick")?),
+        "finishTick" => engine::finish_tick(&context, args.required("tick")?),
         "checkStorage" => engine::check_storage(&context),
         "acknowledge" => engine::acknowledge(&context),
         "status" => engine::status(&context),
@@ -89,8 +91,12 @@ impl Args {
     }
 
     fn text(&self, name: &str) -> Result<String> {
+        self.required(name)
+    }
+
+    fn required<T: DeserializeOwned>(&self, name: &str) -> Result<T> {
         match self.get(name)? {
-            Some(text) => Ok(text),
+            Some(value) => Ok(value),
             None => fail!(InvalidArgument, "the argument {name} is missing"),
         }
     }

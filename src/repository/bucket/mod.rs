@@ -5,6 +5,7 @@
 //! lease.json        whose turn it is to delete
 //! deleted/<uuid>    tombstone: that snapshot was deleted and is never uploaded again
 //! marks/<uuid>      no manifest needed that pack when the mark was written
+//! schedule.json     which host makes the run of a schedule's tick
 //! ```
 //! Creating needs no lease: whoever has published a manifest makes sure with [`deletion::settle`]
 //! that its packs are still there.
@@ -16,6 +17,7 @@ pub(crate) mod lease;
 pub(crate) mod marks;
 mod needs;
 mod note;
+pub(crate) mod schedule;
 mod sweep;
 pub(crate) mod tombstones;
 

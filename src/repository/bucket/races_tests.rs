@@ -12,11 +12,11 @@ use crate::error::Code;
 const NOW: Duration = Duration::ZERO;
 
 /// A host at work.
-type Work<'a> = &'a (dyn Fn(Memory) + Sync);
+pub(super) type Work<'a> = &'a (dyn Fn(Memory) + Sync);
 
 /// Tries the hosts in many orders, each time on a bucket that holds what `bucket` does: the turn
 /// changes after every one, two or three of their requests (of three hosts, after some pairs).
-fn in_every_order(bucket: &Memory, hosts: &[Work], check: impl Fn(&Memory, &str)) {
+pub(super) fn in_every_order(bucket: &Memory, hosts: &[Work], check: impl Fn(&Memory, &str)) {
     for first in 0..hosts.len() {
         let mut hosts = hosts.to_vec();
         hosts.rotate_left(first);

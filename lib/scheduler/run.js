@@ -1,0 +1,86 @@
+'use strict';
+
+// One run: is it ours, the snapshot, what may go afterwards.
+
+const { SnapshotWriter } = require('../snapshot-writer.js');
+const { safeLog, timedLog } = require('./log.js');
+const { applyRetention, policyFrom } = require('./retention.js');
+
+/**
+ * Takes one snapshot and applies the retention. With `tick` (`{ schedule, due }`) it does so only if
+ * no other process and no other host makes the run that was due then. Never rejects: a scheduler
+ * goes on with the next run. Resolves with `{ ok, ran, snapshot?, deleted?, error? }`.
+ */
+async function runOnce(options = {}) {
+  const { keep, tick, signal } = options;
+  const log = safeLog(options.log ?? timedLog());
+  const outcome = { ok: false, ran: false };
+  try {
+    const policy = keep ?? policyFrom(process.env);
+    const writer = options.writer ?? new SnapshotWriter({ log });
+    if (tick && !(await claim(writer, tick, log))) return { ...outcome, ok: true };
+    if (signal?.aborted) {
+      log.info('Stopped before the snapshot was begun; the next start makes up for it');
+      return { ...outcome, ok: true };
+    }
+    outcome.ran = true;
+    outcome.snapshot = await takeSnapshot(writer, tick, log);
+    outcome.deleted = await retain(writer, outcome.snapshot, { policy, log, signal });
+    return { ...outcome, ok: true };
+  } catch (error) {
+    log.error(error.message, { code: error.code, ...causesOf(error) });
+    return { ...outcome, error };
+  }
+}
+
+/** Whether the run is ours. */
+async function claim(writer, { schedule, due }, log) {
+  const { claimed, by, tick, finished } = await writer._claimTick(schedule, due);
+  if (!claimed) {
+    const what = finished ? 'was made' : 'is being made';
+    log.info(`Nothing to do: the run of ${tick} ${what} by process ${by.pid} on ${by.host}`);
+  }
+  return claimed;
+}
+
+async function takeSnapshot(writer, tick, log) {
+  const name = `scheduled_${writer._generateTimestamp()}`;
+  log.info(tick ? `Taking ${name} for the run of ${tick.due.toISOString()}` : `Taking ${name}`);
+  try {
+    const { snapshot, durationMs } = await writer.createSnapshot(name);
+    const { id, size, checksum } = snapshot;
+    log.info('Snapshot created', { id, name: snapshot.name, size, checksum, durationMs });
+    return snapshot;
+  } finally {
+    if (tick) await finish(writer, tick, log);
+  }
+}
+
+/** However it ended, the run is over. Not being able to note that costs at most a second snapshot. */
+async function finish(writer, { due }, log) {
+  try {
+    await writer._finishTick(due);
+  } catch (error) {
+    log.warn(`The end of the run could not be noted: ${error.message}`);
+  }
+}
+
+async function retain(writer, snapshot, { policy, log, signal }) {
+  // PM2 waits for the snapshot alone; the next run deletes.
+  if (signal?.aborted) return [];
+  try {
+    const deleted = await applyRetention(writer, policy, { snapshot, signal });
+    if (deleted.length > 0)
+      log.info(`Deleted ${deleted.length} older snapshots`, { names: deleted.join(', ') });
+    return deleted;
+  } catch (error) {
+    error.message = `The snapshot is complete, but older ones could not be deleted: ${error.message}`;
+    throw error;
+  }
+}
+
+function causesOf({ cause }) {
+  return cause instanceof Error ? { cause: cause.message } : {};
+}
+
+module.exports = { runOnce };

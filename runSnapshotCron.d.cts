@@ -1,0 +1,60 @@
+import { SnapshotLog, SnapshotRecord, SnapshotWriter } from './index.js';
+
+/** Runs the command line (`process.argv` by default) and resolves with the exit code, 0 or 1. */
+export function main(argv?: string[]): Promise<number>;
+
+/** Takes one snapshot and applies the retention. Never rejects: what went wrong is logged and in `error`. */
+export function runOnce(options?: RunOptions & { tick?: Tick }): Promise<RunOutcome>;
+
+/**
+ * Does so on a schedule. Resolves when `signal` was aborted and the run that was going on is over;
+ * rejects when the settings are wrong.
+ */
+export function startDaemon(options?: DaemonOptions): Promise<void>;
+
+export interface RunOptions {
+  /** Default: one that is configured by the environment. */
+  writer?: SnapshotWriter;
+  /** Default: lines with the time on the console. */
+  log?: SnapshotLog;
+  /** Which snapshots stay. Default: the `SNAPSHOT_KEEP_…` variables, else the last 10. */
+  keep?: Keep;
+  /** Aborting it lets a snapshot finish; nothing else is begun. */
+  signal?: AbortSignal;
+}
+
+export interface DaemonOptions extends RunOptions {
+  /** A cron expression of five fields, or six with the seconds first. Default: `SNAPSHOT_CRON_SCHEDULE`. */
+  schedule?: string;
+  /** Only with `schedule`. Default: the system's. */
+  timezone?: string;
+  /** Called when the settings were found right. */
+  onReady?: () => void;
+}
+
+export interface Keep {
+  keepLast?: number;
+  keepHourly?: number;
+  keepDaily?: number;
+  keepWeekly?: number;
+  keepMonthly?: number;
+  keepYearly?: number;
+  keepWithin?: string;
+}
+
+/** A run that is due at one time: of all processes and hosts one makes it. */
+export interface Tick {
+  /** For people. */
+  schedule: string;
+  due: Date;
+}
+
+export interface RunOutcome {
+  ok: boolean;
+  /** False: somebody else makes the run, or nothing was begun. */
+  ran: boolean;
+  snapshot?: SnapshotRecord;
+  /** Names of the snapshots that the retention has deleted. */
+  deleted?: string[];
+  error?: Error;
+}

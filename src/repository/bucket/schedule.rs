@@ -1,0 +1,57 @@
+//! The claims of a schedule's ticks by all hosts of the bucket. See [`crate::repository::schedule`].
+
+use uuid::Uuid;
+
+use super::SharedStore;
+use crate::error::{Result, fail};
+use crate::repository::schedule::{Claim, Claims};
+
+const KEY: &str = "schedule.json";
+/// How often other hosts may be faster in changing the object.
+const TRIES: u32 = 20;
+
+/// Enters a claim; returns whoever keeps it out. The run `cut_off` does not.
+///
+/// A database that is new here has a lineage that nobody else can know. Where one other host has
+/// claimed for a database of the same file name, it is taken for the same one and its lineage
+/// adopted, if `may_adopt` agrees: hosts that start together find each other by that.
+pub(crate) fn claim(
+    store: &impl SharedStore,
+    claim: &mut Claim,
+    cut_off: Option<Uuid>,
+    may_adopt: impl Fn(Uuid) -> bool,
+) -> Result<Option<Claim>> {
+    for _ in 0..TRIES {
+        let found = store.get(KEY)?;
+        let mut claims = match &found {
+            Some(found) => Claims::decode(&found.bytes, &store.locate(KEY))?,
+            None => Claims::default(),
+        };
+        if let [lineage] = claims.lineages_of(&claim.database)[..]
+            && may_adopt(lineage)
+        {
+            claim.lineage = lineage;
+        }
+        if let Some(holder) = claims.holder(claim, cut_off) {
+            return Ok(Some(holder.clone()));
+        }
+        claims.enter(claim.clone());
+        let bytes = claims.encode()?;
+        let written = match &found {
+            Some(found) => store.put_over(KEY, &bytes, &found.tag)?,
+            None => store.put_new(KEY, &bytes)?,
+        };
+        if written.is_some() {
+            return Ok(None);
+        }
+    }
+    fail!(
+        RepositoryBusy,
+        "{} was changed by other hosts {TRIES} times in a row",
+        store.locate(KEY)
+    )
+}
+
+#[cfg(test)]
+#[path = "schedule_tests.rs"]
+mod tests;

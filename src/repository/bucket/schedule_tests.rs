@@ -1,0 +1,120 @@
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+use std::sync::Mutex;
+
+use jiff::Timestamp;
+
+use super::super::memory::Memory;
+use super::super::races_tests::in_every_order;
+use super::*;
+use crate::error::Code;
+use crate::repository::schedule::Runner;
+
+/// What a host claims whose database has that lineage, or one that it made up.
+fn draft(host: &str, lineage: Option<Uuid>) -> Claim {
+    let tick = Timestamp::from_second(1_700_000_000).unwrap();
+    Claim {
+        id: Uuid::new_v4(),
+        database: "dev.db".to_owned(),
+        lineage: lineage.unwrap_or_else(Uuid::new_v4),
+        schedule: "0 * * * *".to_owned(),
+        tick,
+        by: Runner {
+            pid: 1,
+            host: host.to_owned(),
+        },
+        at: tick,
+        attempt: 1,
+        finished: false,
+    }
+}
+
+/// Hosts claim at the same time, in every order; returns what each of them found at last.
+fn race(hosts: &[(&str, Option<Uuid>)], check: impl Fn(&[(Claim, Option<Claim>)], &str)) {
+    let outcomes = Mutex::new(Vec::new());
+    let work = hosts.iter().map(|(host, lineage)| {
+        let outcomes = &outcomes;
+        move |store: Memory| {
+            let mut draft = draft(host, *lineage);
+            let holder = claim(&store, &mut draft, None, |_| lineage.is_none()).unwrap();
+            outcomes.lock().unwrap().push((draft, holder));
+        }
+    });
+    let work: Vec<_> = work.collect();
+    let work: Vec<&(dyn Fn(Memory) + Sync)> = work.iter().map(|work| work as _).collect();
+    in_every_order(&Memory::new(), &work, |_, order| {
+        let mut outcomes = outcomes.lock().unwrap();
+        assert_eq!(outcomes.len(), hosts.len(), "{order}");
+        check(&outcomes, order);
+        outcomes.clear();
+    });
+}
+
+#[test]
+fn of_several_hosts_with_one_database_one_claims_the_tick() {
+    let lineage = Some(Uuid::nil());
+    race(&[("a", lineage), ("b", lineage), ("c", lineage)], |outcomes, order| {
+        let winners: Vec<_> = outcomes.iter().filter(|(_, holder)| holder.is_none()).collect();
+        assert_eq!(winners.len(), 1, "{order}");
+        for (_, holder) in outcomes {
+            assert!(holder.as_ref().is_none_or(|holder| *holder == winners[0].0), "{order}");
+        }
+    });
+}
+
+#[test]
+fn hosts_that_are_all_new_agree_on_a_lineage_and_one_claims_the_tick() {
+    race(&[("a", None), ("b", None)], |outcomes, order| {
+        assert_eq!(outcomes[0].0.lineage, outcomes[1].0.lineage, "{order}");
+        let winners = outcomes.iter().filter(|(_, holder)| holder.is_none());
+        assert_eq!(winners.count(), 1, "{order}");
+    });
+}
+
+#[test]
+fn hosts_with_databases_of_their_own_all_claim_the_tick() {
+    let own = || Some(Uuid::new_v4());
+    race(&[("a", own()), ("b", own())], |outcomes, order| {
+        assert!(outcomes.iter().all(|(_, holder)| holder.is_none()), "{order}");
+    });
+}
+
+#[test]
+fn a_lineage_is_adopted_only_when_it_is_the_only_one_and_free() {
+    let bucket = Memory::new();
+    let enter = |mut claim: Claim, may_adopt: bool| {
+        super::claim(&bucket, &mut claim, None, |_| may_adopt).unwrap();
+        claim.lineage
+    };
+    let first = enter(draft("a", None), true);
+    assert_ne!(enter(draft("b", None), false), first, "it is another database's there");
+    let third = draft("c", None);
+    assert_eq!(enter(third.clone(), true), third.lineage, "which of the two?");
+}
+
+#[test]
+fn what_cannot_be_understood_is_not_overwritten() {
+    let bucket = Memory::new();
+    bucket.put(KEY, b"rubbish").unwrap();
+    let refused = claim(&bucket, &mut draft("a", None), None, |_| true).unwrap_err();
+    assert_eq!(refused.code, Code::RepositoryIo);
+    assert_eq!(bucket.get(KEY).unwrap().unwrap().bytes, b"rubbish");
+}
+
+#[test]
+fn a_run_that_is_known_to_be_cut_off_is_made_again_by_whoever_knows() {
+    let bucket = Memory::new();
+    let lineage = Some(Uuid::nil());
+    let mut killed = draft("a", lineage);
+    let mut again = draft("a", lineage);
+    assert_eq!(claim(&bucket, &mut killed, None, |_| false).unwrap(), None);
+    assert_eq!(
+        claim(&bucket, &mut again, None, |_| false).unwrap(),
+        Some(killed.clone())
+    );
+    assert_eq!(claim(&bucket, &mut again, Some(killed.id), |_| false).unwrap(), None);
+    // Somebody else was faster with it.
+    let mut late = draft("a", lineage);
+    let holder = claim(&bucket, &mut late, Some(killed.id), |_| false).unwrap().unwrap();
+    assert_eq!((holder.id, holder.attempt), (again.id, 2));
+}

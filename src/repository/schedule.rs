@@ -1,0 +1,178 @@
+//! Which due time of a schedule ("tick") was claimed last, so that of all processes and hosts one
+//! makes its run.
+//!
+//! A claim is for one database: by its path in the local folder, by its file name and lineage in
+//! the bucket. It is for an instant, whatever the expression: a run for that instant or a later one
+//! leaves nothing to do.
+
+use jiff::{SignedDuration, Timestamp};
+use rustix::io::Errno;
+use rustix::process::{Pid, getppid, test_kill_process};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::error::{Code, Error, Result, fail};
+
+/// Where the claims of this host are.
+pub(crate) const FILE: &str = "local/schedule.json";
+const VERSION: u16 = 1;
+/// A tick that is farther ahead was claimed by a wrong clock. S3 refuses hosts beyond that, too.
+const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_mins(15);
+/// Runs of one tick: one, and another one where its process was killed. No more, because the run
+/// itself may be what kills it.
+const ATTEMPTS: u8 = 2;
+/// Databases that are remembered.
+const KEPT: usize = 100;
+
+/// The last claim for a database.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Claim {
+    pub(crate) id: Uuid,
+    pub(crate) database: String,
+    pub(crate) lineage: Uuid,
+    /// For people: the expression and its time zone.
+    pub(crate) schedule: String,
+    pub(crate) tick: Timestamp,
+    pub(crate) by: Runner,
+    /// By the claimant's clock.
+    pub(crate) at: Timestamp,
+    /// 1, or more after the process before was killed.
+    pub(crate) attempt: u8,
+    /// The run is over, however it ended.
+    pub(crate) finished: bool,
+}
+
+/// The process that makes a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Runner {
+    pub(crate) pid: i32,
+    pub(crate) host: String,
+}
+
+impl Runner {
+    /// The process that started this worker.
+    pub(crate) fn ours() -> Self {
+        Self {
+            pid: getppid().map_or(0, Pid::as_raw_pid),
+            host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+        }
+    }
+
+    /// Certain only on the same host; elsewhere everybody counts as alive. Asked for claims of the
+    /// local folder only: in a bucket hosts may meet that have the same name.
+    fn is_gone(&self) -> bool {
+        self.host == Self::ours().host
+            && Pid::from_raw(self.pid).is_none_or(|pid| test_kill_process(pid) == Err(Errno::SRCH))
+    }
+}
+
+impl Claim {
+    fn is_for_same_database(&self, other: &Self) -> bool {
+        self.database == other.database && self.lineage == other.lineage
+    }
+
+    /// Whether a claim for that tick comes too late.
+    fn keeps_out(&self, tick: Timestamp, cut_off: Option<Uuid>) -> bool {
+        if self.tick > Timestamp::now() + CLOCK_TOLERANCE {
+            tracing::warn!(tick = %self.tick, "the last run was claimed for a time that lies ahead; its clock was wrong, and the claim is ignored");
+            return false;
+        }
+        self.tick >= tick && cut_off != Some(self.id)
+    }
+}
+
+/// The last claim for each database.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Claims {
+    version: u16,
+    claims: Vec<Claim>,
+}
+
+impl Default for Claims {
+    fn default() -> Self {
+        Self {
+            version: VERSION,
+            claims: Vec::new(),
+        }
+    }
+}
+
+impl Claims {
+    /// Who keeps this claim out; `None`: nobody. A run that is known to be cut off does not.
+    pub(crate) fn holder(&self, claim: &Claim, cut_off: Option<Uuid>) -> Option<&Claim> {
+        self.last(claim).filter(|last| last.keeps_out(claim.tick, cut_off))
+    }
+
+    /// The run of that tick whose process was killed, if it may be made again.
+    pub(crate) fn cut_off(&self, claim: &Claim) -> Option<Uuid> {
+        let last = self.last(claim)?;
+        let was_cut_off = last.tick == claim.tick && !last.finished && last.by.is_gone();
+        (was_cut_off && last.attempt < ATTEMPTS).then_some(last.id)
+    }
+
+    /// Enters a claim in place of the one before.
+    pub(crate) fn enter(&mut self, mut claim: Claim) {
+        if let Some(last) = self.last(&claim)
+            && last.tick == claim.tick
+        {
+            claim.attempt = claim.attempt.max(last.attempt.saturating_add(1));
+        }
+        self.claims.retain(|other| !other.is_for_same_database(&claim));
+        self.claims.push(claim);
+        // They are in the order in which they were entered.
+        let superfluous = self.claims.len().saturating_sub(KEPT);
+        self.claims.drain(..superfluous);
+    }
+
+    /// Notes that the run of this claimant is over.
+    pub(crate) fn finish(&mut self, database: &str, tick: Timestamp, by: &Runner) {
+        let is_it = |claim: &&mut Claim| claim.database == database && claim.tick == tick && claim.by == *by;
+        for claim in self.claims.iter_mut().filter(is_it) {
+            claim.finished = true;
+        }
+    }
+
+    /// Lineages of databases of that name.
+    pub(crate) fn lineages_of(&self, database: &str) -> Vec<Uuid> {
+        let same = self.claims.iter().filter(|claim| claim.database == database);
+        same.map(|claim| claim.lineage).collect()
+    }
+
+    fn last(&self, claim: &Claim) -> Option<&Claim> {
+        self.claims.iter().find(|other| other.is_for_same_database(claim))
+    }
+
+    pub(crate) fn encode(&self) -> Result<Vec<u8>> {
+        serde_json::to_vec_pretty(self)
+            .map_err(|error| Error::new(Code::Internal, "cannot encode the claims of the schedule").because(error))
+    }
+
+    /// `place` is how a person names what holds them.
+    pub(crate) fn read(json: Value, place: &str) -> Result<Self> {
+        if json["version"].as_u64().is_some_and(|version| version > VERSION.into()) {
+            fail!(
+                RepositoryNewer,
+                "{place} was written by a later version of snapshot-writer; upgrade this one"
+            );
+        }
+        serde_json::from_value(json).map_err(|error| misunderstood(place, error))
+    }
+
+    pub(crate) fn decode(bytes: &[u8], place: &str) -> Result<Self> {
+        let json = serde_json::from_slice(bytes).map_err(|error| misunderstood(place, error))?;
+        Self::read(json, place)
+    }
+}
+
+fn misunderstood(place: &str, error: serde_json::Error) -> Error {
+    Error::new(
+        Code::RepositoryIo,
+        format!("{place} cannot be understood; move it away to go on without it"),
+    )
+    .because(error)
+}
+
+#[cfg(test)]
+#[path = "schedule_tests.rs"]
+mod tests;
