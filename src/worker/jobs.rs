@@ -62,6 +62,16 @@ pub(crate) fn run(job: Job, channel: &Channel) -> Result<Value> {
             Ok(json!(engine::sync(&context, direction)?))
         }
         "checkStorage" => engine::check_storage(&context),
+        "drill" => {
+            let request: engine::DrillRequest = args.all()?;
+            let context = context.of_tier(args.get("tier")?);
+            Ok(json!(engine::drill(&context, &request)?))
+        }
+        "drills" => {
+            let drills = engine::drills(&context)?;
+            channel.items(&drills.iter().map(|drill| json!(drill)).collect::<Vec<_>>());
+            Ok(json!({}))
+        }
         "status" => engine::status(&context),
         other => fail!(Internal, "unknown operation {other}"),
     }
@@ -78,6 +88,12 @@ impl Args {
                 Error::new(Code::InvalidArgument, format!("the argument {name} is malformed")).because(error)
             }),
         }
+    }
+
+    /// All of them, as one thing.
+    fn all<T: DeserializeOwned>(&self) -> Result<T> {
+        serde_json::from_value(Value::Object(self.0.clone()))
+            .map_err(|error| Error::new(Code::InvalidArgument, "the arguments are malformed").because(error))
     }
 
     fn text(&self, name: &str) -> Result<String> {
