@@ -1,5 +1,7 @@
+import type { DrillOptions, DrillResult } from './lib/drill.js';
 import type { S3Options, SnapshotS3Client, StorageCheckResult, SyncOptions, SyncResult } from './lib/s3.js';
 
+export * from './lib/drill.js';
 export * from './lib/s3.js';
 
 /** State of a snapshot. `PENDING`: complete locally, not yet in the bucket; `sync()` finishes it. */
@@ -340,6 +342,16 @@ export declare class SnapshotWriter {
    * @throws {SnapshotError} message starts `Failed to check storage: `; `S3_DISABLED` when S3 is off.
    */
   checkStorage(options?: SnapshotOptions): Promise<StorageCheckResult>;
+
+  /**
+   * Tries whether the newest snapshot brings the database back: assembles it aside, checks it, and says how
+   * long that took and how old the data are. Damage and a drill that cannot be done are results.
+   * @throws {SnapshotError} message starts `Failed to drill: `; `INVALID_ARGUMENT` for a bad assertion.
+   */
+  drill(options?: DrillOptions): Promise<DrillResult>;
+
+  /** The last hundred drills, newest first. */
+  drills(options?: SnapshotOptions): Promise<DrillResult[]>;
 
   /** Summary of database and repository. */
   status(options?: SnapshotOptions): Promise<StatusResult>;

@@ -6,6 +6,7 @@
 const { Command, CommanderError, InvalidArgumentError, Option } = require('commander');
 const { version } = require('../../package.json');
 const commands = require('./commands.js');
+const drill = require('./drill.js');
 const exitCodes = require('./exit-codes.js');
 const { runCommand, printError } = require('./session.js');
 const storage = require('./storage.js');
@@ -13,9 +14,9 @@ const storage = require('./storage.js');
 const HELP = `
 Exit codes:
   0    done
-  1    failed
+  1    failed; a drill could not be carried out
   2    wrong usage, or a confirmation is needed and nobody can be asked (--yes)
-  3    the verification or the check of the storage found problems
+  3    the verification, the check of the storage or the drill found problems
   130  interrupted or declined
 
 Environment:
@@ -102,8 +103,21 @@ function build(done) {
       .default('up'),
   );
   add('check-storage', 'test what the bucket and its credentials allow', storage.check);
+  add('drill [name]', 'try whether the newest (or this) snapshot brings the database back', drill.drill)
+    .addOption(tier())
+    .option('--assertions <file>', 'JSON file with what must hold in the restored data')
+    .option('--max-drift <share>', 'by which rows may differ from the live database (default: 0.5)', share);
+  add('drills', 'list the restore drills so far', drill.drills);
   add('status', 'summarise database and snapshots', commands.status);
   return program;
+}
+
+function share(text) {
+  const value = Number(text);
+  if (text.trim() === '' || !(value >= 0 && value <= 1)) {
+    throw new InvalidArgumentError('It must be a number from 0 to 1.');
+  }
+  return value;
 }
 
 function usageExitCode(error, json) {

@@ -162,7 +162,6 @@ fn what_does_more_than_read_one_value_is_refused_by_name() {
         "PRAGMA query_only = OFF",
         "VACUUM",
         "CREATE TEMP TABLE x(a)",
-        "SELECT load_extension('x')",
         "SELECT 1; SELECT 2",
         "SELECT 1; DELETE FROM t",
         "SELECT id, text FROM t",

@@ -51,14 +51,13 @@ pub(crate) fn of_database(path: &Path, limits: &Limits, alive: &dyn Fn() -> Resu
     let in_wal = wait_while_busy(path, limits.deadline, || is_wal(&conn))?;
     let mut counts = Counts::new();
     for table in wait_while_busy(path, limits.deadline, || counted_tables(&conn))? {
-        alive()?;
         let rows = match (in_wal, rowid_of(&conn, &table)) {
             _ if Instant::now() >= limits.deadline => None,
             // A reader of a WAL database holds up nobody.
             (true, _) => Some(wait_while_busy(path, limits.deadline, || {
                 count(&conn, &table, "count(*)")
             })?),
-            (false, Some(rowid)) => count_in_slices(&conn, path, &table, rowid, limits)?,
+            (false, Some(rowid)) => count_in_slices(&conn, path, &table, rowid, limits, alive)?,
             (false, None) => wait_while_busy(path, limits.deadline, || {
                 count_within(&mut conn, &table, limits.longest_hold)
             })?,
@@ -97,13 +96,21 @@ fn count_within(conn: &mut Connection, table: &Table, limit: Duration) -> rusqli
 }
 
 /// Many short reads, with pauses in which others write.
-fn count_in_slices(conn: &Connection, path: &Path, table: &Table, rowid: &str, limits: &Limits) -> Result<Option<u64>> {
+fn count_in_slices(
+    conn: &Connection,
+    path: &Path,
+    table: &Table,
+    rowid: &str,
+    limits: &Limits,
+    alive: &dyn Fn() -> Result<()>,
+) -> Result<Option<u64>> {
     let sql = format!(
         "SELECT count(*), max(r) FROM (SELECT {rowid} AS r FROM main.{} WHERE {rowid} > ?1 ORDER BY {rowid} LIMIT {SLICE})",
         quoted(&table.name)
     );
     let (mut rows, mut last) = (0, i64::MIN);
     loop {
+        alive()?;
         let mut held = Duration::ZERO;
         let (found, reached): (u64, Option<i64>) = wait_while_busy(path, limits.deadline, || {
             let begun = Instant::now();
