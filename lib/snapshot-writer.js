@@ -5,6 +5,7 @@ const hrtime = process.hrtime.bigint;
 const path = require('node:path');
 const { logTo, once } = require('./callbacks.js');
 const { resolveConfig, currentSnapshotDir } = require('./config.js');
+const { diagnose } = require('./doctor/index.js');
 const { withPrefix } = require('./errors.js');
 const { checkOptions, checkName, checkPath, READ, VERIFY, SYNC, DRILL } = require('./options.js');
 const { withDates, withDate, withDrillDates } = require('./records.js');
@@ -160,6 +161,18 @@ class SnapshotWriter {
     return this.#attempt('Failed to list drills: ', async () => {
       const { items } = await this.#run('drills', {}, options, 'repository');
       return items.map(withDrillDates);
+    });
+  }
+
+  async doctor(options) {
+    return this.#attempt('Failed to examine: ', () => {
+      const all = { ...this.#options, ...checkOptions(options) };
+      const { signal, nodePath, onProgress } = all;
+      // What the log would say is among the findings.
+      const log = () => {};
+      const run = (operation, config, args) =>
+        runJob({ operation, config, args, log, onProgress, signal, nodePath }).then(({ value }) => value);
+      return diagnose(all, run);
     });
   }
 

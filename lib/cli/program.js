@@ -6,6 +6,7 @@
 const { Command, CommanderError, InvalidArgumentError, Option } = require('commander');
 const { version } = require('../../package.json');
 const commands = require('./commands.js');
+const { doctor } = require('./doctor.js');
 const drill = require('./drill.js');
 const exitCodes = require('./exit-codes.js');
 const { runCommand, printError } = require('./session.js');
@@ -16,7 +17,8 @@ Exit codes:
   0    done
   1    failed; a drill could not be carried out
   2    wrong usage, or a confirmation is needed and nobody can be asked (--yes)
-  3    the verification, the check of the storage or the drill found problems
+  3    the verification, the check of the storage, the drill or the doctor
+       found problems
   130  interrupted or declined
 
 Environment:
@@ -108,6 +110,7 @@ function build(done) {
     .option('--assertions <file>', 'JSON file with what must hold in the restored data')
     .option('--max-drift <share>', 'by which rows may differ from the live database (default: 0.5)', share);
   add('drills', 'list the restore drills so far', drill.drills);
+  add('doctor', 'look for everything that could go wrong, and say what to do', doctor);
   add('status', 'summarise database and snapshots', commands.status);
   return program;
 }
