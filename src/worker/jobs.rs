@@ -24,9 +24,15 @@ impl Host for Channel {
 /// Runs one job, and counts it.
 pub(crate) fn run(job: Job, channel: &Channel) -> Result<Value> {
     failpoint::reached("job.start")?;
+    let args = Args(job.args);
+    if job.operation == "doctor" {
+        // It tells even of a repository that nobody can open.
+        let with_repository = args.get("repository")?.unwrap_or_default();
+        return Ok(engine::doctor(job.config, Arc::new(channel.clone()), with_repository));
+    }
     let context = Context::new(job.config, Arc::new(channel.clone()))?;
     let counting = Counting::begin(&context, &job.operation);
-    let outcome = operate(context, &job.operation, &Args(job.args), channel);
+    let outcome = operate(context, &job.operation, &args, channel);
     counting.end(&outcome);
     outcome
 }
@@ -71,6 +77,16 @@ fn operate(context: Context, operation: &str, args: &Args, channel: &Channel) ->
         "finishTick" => engine::finish_tick(&context, args.required("tick")?),
         "checkStorage" => engine::check_storage(&context),
         "acknowledge" => engine::acknowledge(&context),
+        "drill" => {
+            let request: engine::DrillRequest = args.all()?;
+            let context = context.of_tier(args.get("tier")?);
+            Ok(json!(engine::drill(&context, &request)?))
+        }
+        "drills" => {
+            let drills = engine::drills(&context)?;
+            channel.items(&drills.iter().map(|drill| json!(drill)).collect::<Vec<_>>());
+            Ok(json!({}))
+        }
         "status" => engine::status(&context),
         "metrics" => engine::metrics(&context),
         other => fail!(Internal, "unknown operation {other}"),
@@ -88,6 +104,12 @@ impl Args {
                 Error::new(Code::InvalidArgument, format!("the argument {name} is malformed")).because(error)
             }),
         }
+    }
+
+    /// All of them, as one thing.
+    fn all<T: DeserializeOwned>(&self) -> Result<T> {
+        serde_json::from_value(Value::Object(self.0.clone()))
+            .map_err(|error| Error::new(Code::InvalidArgument, "the arguments are malformed").because(error))
     }
 
     fn text(&self, name: &str) -> Result<String> {
