@@ -25,6 +25,7 @@ Environment:
   SNAPSHOT_CRON_TZ        for --daemon: its time zone (default: the system's)
   SNAPSHOT_KEEP_LAST, SNAPSHOT_KEEP_HOURLY, _DAILY, _WEEKLY, _MONTHLY, _YEARLY,
   SNAPSHOT_KEEP_WITHIN    how many snapshots stay (default: the last 10)
+  SNAPSHOT_HEARTBEAT_URL  asked for after a run, with /fail after one that failed
   and what snapshot-writer itself reads: snapshot-writer --help
 
 Exit code: 0, or 1 when anything failed.`;

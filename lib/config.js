@@ -27,12 +27,18 @@ const DEFAULTS = {
  * `needs` says what the operation cannot do without: 'database', 'repository' or 'nothing'.
  */
 function resolveConfig(options, needs, notice = () => {}) {
-  const value = (name) => options[name] ?? DEFAULTS[name];
   const databasePath = findDatabase(options, needs === 'database', notice);
   const snapshotDir = findSnapshotDir(options, databasePath);
   if (snapshotDir === null && needs !== 'nothing') {
     throw missingUrl();
   }
+  const s3 = needs === 'nothing' ? null : resolveS3(options, notice);
+  return jobConfig(options, { databasePath, snapshotDir, s3 });
+}
+
+/** The `config` of a job about these places. */
+function jobConfig(options, { databasePath, snapshotDir, s3 }) {
+  const value = (name) => options[name] ?? DEFAULTS[name];
   return {
     databasePath,
     // An operation that needs no repository does not look at it.
@@ -44,7 +50,7 @@ function resolveConfig(options, needs, notice = () => {}) {
     catalogSize: value('catalogSize'),
     coreTables: value('coreTables'),
     postRestore: postRestore(options.postRestoreCommand, value('postRestoreTimeoutMs')),
-    s3: needs === 'nothing' ? null : resolveS3(options, notice),
+    s3,
     deleteGraceMs: value('deleteGraceMs'),
     trashGraceMs: value('trashGraceMs'),
   };
@@ -75,12 +81,32 @@ function findSnapshotDir(options, databasePath) {
 }
 
 function findDatabase(options, required, notice) {
-  const url = (options.databaseUrl ?? process.env.DATABASE_URL ?? '').trim();
-  if (url === '') {
+  const explained = explainDatabase(options);
+  if (explained === null) {
     if (required) throw missingUrl();
     return null;
   }
-  return canonical(chooseFile(pathOfUrl(url), notice));
+  const { rule, chosen, other } = explained;
+  if (rule === 'both') {
+    notice('warn', `DATABASE_URL fits two files; using ${chosen}, not ${other}`);
+  } else if (rule === 'below prisma') {
+    notice('info', `DATABASE_URL is relative and ${other} does not exist; using ${chosen}`);
+  }
+  return explained.path;
+}
+
+/**
+ * How the path of the database comes about: which `rule` chose the file, what was `chosen`, which
+ * `other` file the URL fits as well, and the `path` without links. Null when nothing is set.
+ */
+function explainDatabase(options) {
+  const url = (options.databaseUrl ?? process.env.DATABASE_URL ?? '').trim();
+  if (url === '') {
+    return null;
+  }
+  const choice = chooseFile(pathOfUrl(url));
+  const source = options.databaseUrl === undefined ? 'DATABASE_URL' : 'the option databaseUrl';
+  return { ...choice, source, path: canonical(choice.chosen) };
 }
 
 function missingUrl() {
@@ -130,21 +156,18 @@ function unsupported(why) {
  * Prisma's versions disagree about the folder that a relative path starts from; the application
  * means its working directory. Only where that has no such file, the one below `prisma/` counts.
  */
-function chooseFile(file, notice) {
+function chooseFile(file) {
   if (path.isAbsolute(file)) {
-    return existingSpelling(file);
+    return { rule: 'absolute', chosen: existingSpelling(file), other: null };
   }
   const here = existingSpelling(path.resolve(file));
   const below = existingSpelling(path.resolve('prisma', file));
   if (!fs.existsSync(below)) {
-    return here;
+    return { rule: 'here', chosen: here, other: below };
   }
-  if (fs.existsSync(here)) {
-    notice('warn', `DATABASE_URL fits two files; using ${here}, not ${below}`);
-    return here;
-  }
-  notice('info', `DATABASE_URL is relative and ${here} does not exist; using ${below}`);
-  return below;
+  return fs.existsSync(here)
+    ? { rule: 'both', chosen: here, other: below }
+    : { rule: 'below prisma', chosen: below, other: here };
 }
 
 /** Prisma takes a path as it is written, libSQL decodes `%20`: the spelling that exists is meant. */
@@ -178,4 +201,4 @@ function splitOnce(text, separator) {
   return at < 0 ? [text] : [text.slice(0, at), text.slice(at + separator.length)];
 }
 
-module.exports = { resolveConfig, currentSnapshotDir };
+module.exports = { resolveConfig, jobConfig, explainDatabase, currentSnapshotDir };

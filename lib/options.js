@@ -24,6 +24,12 @@ const oneOf =
 const isSignal = (value) =>
   isObject(value) && typeof value.aborted === 'boolean' && typeof value.addEventListener === 'function';
 
+/** What JSON carries as it is; the worker checks what it means. */
+function isPlainList(value) {
+  const isPlain = (field) => field === null || typeof field === 'string' || Number.isFinite(field);
+  return Array.isArray(value) && value.every((one) => isObject(one) && Object.values(one).every(isPlain));
+}
+
 /** Every public option: what it accepts, how a refusal describes that, and the options inside it. */
 const COMMON = {
   databaseUrl: [isText, 'a non-empty string'],
@@ -95,6 +101,15 @@ const PRUNE = {
   dryRun: [isBoolean, 'true or false'],
 };
 
+const DRILL = {
+  ...READ,
+  name: [isText, 'the name of a snapshot'],
+  assertions: [isPlainList, 'an array of { name, sql, equals | min | max } with strings and finite numbers'],
+  assertionsFile: [isText, 'the path of a JSON file'],
+  maxDrift: [(value) => typeof value === 'number' && value >= 0 && value <= 1, 'a number from 0 to 1'],
+  assertionTimeoutMs: [isDuration, 'a whole number of milliseconds'],
+};
+
 /** Checks an options object and returns a copy of what was given (`undefined` means not given). */
 function checkOptions(options, schema = COMMON) {
   if (options === undefined || options === null) {
@@ -160,4 +175,16 @@ function checkPath(path, what) {
   }
 }
 
-module.exports = { checkOptions, checkName, checkPath, READ, VERIFY, SYNC, RECOVERY, LIST, PRUNE, POLICY };
+module.exports = {
+  checkOptions,
+  checkName,
+  checkPath,
+  READ,
+  VERIFY,
+  SYNC,
+  RECOVERY,
+  LIST,
+  PRUNE,
+  POLICY,
+  DRILL,
+};

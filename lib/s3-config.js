@@ -162,4 +162,4 @@ function isWord(text, word) {
   return text?.trim().toLowerCase() === word;
 }
 
-module.exports = { RULES, currentBucket, resolveS3, s3IsOff };
+module.exports = { RULES, currentBucket, resolveS3, s3IsOff, whyOff };

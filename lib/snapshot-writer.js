@@ -5,11 +5,22 @@ const hrtime = process.hrtime.bigint;
 const path = require('node:path');
 const { logTo, once } = require('./callbacks.js');
 const { resolveConfig, currentSnapshotDir } = require('./config.js');
+const { diagnose } = require('./doctor/index.js');
 const { withPrefix } = require('./errors.js');
 const health = require('./health/index.js');
-const { checkOptions, checkName, checkPath, READ, VERIFY, SYNC, LIST, PRUNE } = require('./options.js');
+const {
+  checkOptions,
+  checkName,
+  checkPath,
+  READ,
+  VERIFY,
+  SYNC,
+  LIST,
+  PRUNE,
+  DRILL,
+} = require('./options.js');
 const { pruneArguments, withPruneDates } = require('./retention.js');
-const { withDates, withDate } = require('./records.js');
+const { withDates, withDate, withDrillDates } = require('./records.js');
 const s3Client = require('./s3-client.js');
 const { currentBucket, s3IsOff } = require('./s3-config.js');
 const { runJob, notAllowed } = require('./worker-client.js');
@@ -171,6 +182,37 @@ class SnapshotWriter {
     return this.#attempt('Failed to check storage: ', async () => {
       const { value } = await this.#run('checkStorage', {}, options, 'repository');
       return value;
+    });
+  }
+
+  async drill(options) {
+    return this.#attempt('Failed to drill: ', async () => {
+      const { name, assertions, assertionsFile, ...rest } = checkOptions(options, DRILL);
+      const { tier, maxDrift = 0.5, assertionTimeoutMs = 30_000, ...others } = rest;
+      if (name !== undefined) checkName(name);
+      const file = assertionsFile && path.resolve(assertionsFile);
+      const args = { name, tier, assertions, assertionsFile: file, maxDrift, assertionTimeoutMs };
+      const { value } = await this.#run('drill', args, others, 'repository');
+      return withDrillDates(value);
+    });
+  }
+
+  async drills(options) {
+    return this.#attempt('Failed to list drills: ', async () => {
+      const { items } = await this.#run('drills', {}, options, 'repository');
+      return items.map(withDrillDates);
+    });
+  }
+
+  async doctor(options) {
+    return this.#attempt('Failed to examine: ', () => {
+      const all = { ...this.#options, ...checkOptions(options) };
+      const { signal, nodePath, onProgress } = all;
+      // What the log would say is among the findings.
+      const log = () => {};
+      const run = (operation, config, args) =>
+        runJob({ operation, config, args, log, onProgress, signal, nodePath }).then(({ value }) => value);
+      return diagnose(all, run);
     });
   }
 

@@ -3,6 +3,7 @@
 // Every check of the status goes red or yellow when it should, and back.
 
 const assert = require('node:assert/strict');
+const { randomUUID } = require('node:crypto');
 const fs = require('node:fs');
 const path = require('node:path');
 const { test } = require('node:test');
@@ -24,15 +25,27 @@ async function makeApplication(t) {
 
 const verdict = async (rig, name) => (await verdicts(rig.writer))[name];
 
-function writeDrill(rig, name, drill) {
+/** As `drill` notes it. */
+function writeDrill(rig, drill) {
   const folder = path.join(rig.snapshotDir, 'local/drills');
   fs.mkdirSync(folder, { recursive: true });
-  fs.writeFileSync(path.join(folder, name), JSON.stringify({ tier: 'local', reason: null, ...drill }));
+  const id = randomUUID();
+  const note = {
+    id,
+    reason: null,
+    snapshot: null,
+    tier: 'local',
+    rtoMs: 70,
+    rpoMs: null,
+    checks: [],
+    ...drill,
+  };
+  fs.writeFileSync(path.join(folder, id), JSON.stringify(note));
 }
 
 test('a fresh snapshot is good, and the status keeps the fields that it had', async (t) => {
   const rig = await makeApplication(t);
-  writeDrill(rig, 'one', { at: new Date().toISOString(), outcome: 'passed' });
+  writeDrill(rig, { at: new Date().toISOString(), outcome: 'passed' });
   const status = await rig.writer.status();
   assert.deepEqual(
     status.checks.filter((check) => check.verdict !== 'ok'),
@@ -91,13 +104,13 @@ test('drill: none, failed, inconclusive, old, passed; files that are no drill ar
   const hour = 60 * 60 * 1000;
   const at = (ago) => new Date(Date.now() - ago).toISOString();
   assert.equal(await verdict(rig, 'drill'), 'warning');
-  for (const [name, ago, outcome, expected] of [
-    ['a', 9 * 24 * hour, 'passed', 'warning'],
-    ['b', 5 * hour, 'failed', 'critical'],
-    ['c', 4 * hour, 'inconclusive', 'warning'],
-    ['d', 3 * hour, 'passed', 'ok'],
+  for (const [ago, outcome, expected] of [
+    [9 * 24 * hour, 'passed', 'warning'],
+    [5 * hour, 'failed', 'critical'],
+    [4 * hour, 'inconclusive', 'warning'],
+    [3 * hour, 'passed', 'ok'],
   ]) {
-    writeDrill(rig, name, { at: at(ago), outcome, rtoMs: 70 });
+    writeDrill(rig, { at: at(ago), outcome });
     assert.equal(await verdict(rig, 'drill'), expected, outcome);
   }
   fs.writeFileSync(path.join(rig.snapshotDir, 'local/drills/broken'), '{');
@@ -105,6 +118,49 @@ test('drill: none, failed, inconclusive, old, passed; files that are no drill ar
   const read = await samples(rig.writer);
   assert.equal(read['snapshot_last_drill_result{tier="local",result="passed"}'], 1);
   assert.equal(read['snapshot_drill_rto_seconds{tier="local"}'], 0.07);
+});
+
+test('a real drill is seen, counted, and says whether the database is whole', async (t) => {
+  const rig = makeRig(t);
+  createDatabase(rig.database);
+  await rig.writer.createSnapshot('first', { check: 'none' });
+  assert.equal((await samples(rig.writer)).database_integrity_healthy, undefined);
+  const { outcome } = await rig.writer.drill({ tier: 'local' });
+  assert.equal(outcome, 'passed');
+  assert.equal(await verdict(rig, 'drill'), 'ok');
+  const passed = await samples(rig.writer);
+  assert.equal(passed['snapshot_drills_total{result="passed"}'], 1);
+  assert.equal(passed['snapshot_last_drill_result{tier="local",result="passed"}'], 1);
+  assert.ok(passed['snapshot_drill_rto_seconds{tier="local"}'] > 0);
+  assert.equal(passed.database_integrity_healthy, 1);
+
+  await rig.writer.drill({ tier: 'local', assertions: [{ name: 'no rows', sql: 'SELECT 1', equals: 2 }] });
+  assert.equal(await verdict(rig, 'drill'), 'critical');
+  const failed = await samples(rig.writer);
+  assert.equal(failed['snapshot_drills_total{result="failed"}'], 1);
+  assert.equal(failed['snapshot_last_drill_result{tier="local",result="failed"}'], 1);
+  assert.equal(failed.database_integrity_healthy, 1, 'the data are wrong, the file is whole');
+});
+
+test('a drill that finds a broken index says that the database is damaged', async (t) => {
+  const rig = makeRig(t);
+  createDatabase(rig.database, { realities: 50 });
+  withDatabase(rig.database, (db) => {
+    db.exec('CREATE INDEX broken ON Reality (description)');
+    db.unsafeMode(true);
+    db.pragma('writable_schema = ON');
+    db.exec(
+      "UPDATE sqlite_schema SET sql = 'CREATE INDEX broken ON Reality (parameters)' WHERE name = 'broken'",
+    );
+  });
+  // Its quick_check does not compare indexes with their tables.
+  await rig.writer.createSnapshot('first');
+  assert.equal(await verdict(rig, 'integrity'), 'ok');
+  const { outcome, reason } = await rig.writer.drill();
+  assert.equal(outcome, 'failed');
+  assert.match(reason, /broken/);
+  assert.deepEqual([await verdict(rig, 'drill'), await verdict(rig, 'integrity')], ['critical', 'critical']);
+  assert.equal((await samples(rig.writer)).database_integrity_healthy, 0);
 });
 
 test('integrity: damaged at the last snapshot, mended at the next', async (t) => {

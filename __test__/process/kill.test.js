@@ -64,6 +64,10 @@ const SCENARIOS = {
     act: (rig, attempt) => rig.writer.createSnapshot(`third, attempt ${attempt}`),
     keeps: ['first', 'second', 'worn', 'newest', 'third, attempt 1'],
   },
+  'a drill': {
+    steps: /^drill\./,
+    act: (rig) => rig.writer.drill(),
+  },
   'a deletion': {
     steps: /^delete\./,
     act: (rig, attempt) => rig.writer.deleteSnapshot(attempt === 1 ? 'second' : 'first'),

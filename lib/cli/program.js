@@ -6,6 +6,8 @@
 const { Command, CommanderError, InvalidArgumentError, Option } = require('commander');
 const { version } = require('../../package.json');
 const commands = require('./commands.js');
+const { doctor } = require('./doctor.js');
+const drill = require('./drill.js');
 const exitCodes = require('./exit-codes.js');
 const { prismaInit } = require('./prisma.js');
 const health = require('./health.js');
@@ -15,10 +17,10 @@ const storage = require('./storage.js');
 const HELP = `
 Exit codes:
   0    done
-  1    failed
+  1    failed; a drill could not be carried out
   2    wrong usage, or a confirmation is needed and nobody can be asked (--yes)
-  3    a verification, a check or "prisma init" found problems, or the status is
-       critical; warnings of the status end with 0
+  3    a verification, a check, a drill, the doctor or "prisma init" found problems,
+       or the status is critical; warnings end with 0
   130  interrupted or declined
 
 Environment:
@@ -111,6 +113,12 @@ function build(done) {
       .default('up'),
   );
   add('check-storage', 'test what the bucket and its credentials allow', storage.check);
+  add('drill [name]', 'try whether the newest (or this) snapshot brings the database back', drill.drill)
+    .addOption(tier())
+    .option('--assertions <file>', 'JSON file with what must hold in the restored data')
+    .option('--max-drift <share>', 'by which rows may differ from the live database (default: 0.5)', share);
+  add('drills', 'list the restore drills so far', drill.drills);
+  add('doctor', 'look for everything that could go wrong, and say what to do', doctor);
   add('status', 'judge the state of database and snapshots', health.status);
   add('metrics', 'print the metrics in the text format of Prometheus', health.metrics);
   const prisma = program.command('prisma').description('what a Prisma project needs');
@@ -119,6 +127,14 @@ function build(done) {
     .option('--migrations <folder>', 'the folder of migrations (default: as Prisma finds it)')
     .option('--dry-run', 'write nothing');
   return program;
+}
+
+function share(text) {
+  const value = Number(text);
+  if (text.trim() === '' || !(value >= 0 && value <= 1)) {
+    throw new InvalidArgumentError('It must be a number from 0 to 1.');
+  }
+  return value;
 }
 
 function usageExitCode(error, json) {

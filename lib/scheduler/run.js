@@ -2,6 +2,7 @@
 
 // One run: is it ours, the snapshot, what may go afterwards.
 
+const { heartbeat } = require('../health/heartbeat.js');
 const { SnapshotWriter } = require('../snapshot-writer.js');
 const { safeLog, timedLog } = require('./log.js');
 const { applyRetention, policyFrom } = require('./retention.js');
@@ -12,8 +13,17 @@ const { applyRetention, policyFrom } = require('./retention.js');
  * goes on with the next run. Resolves with `{ ok, ran, snapshot?, deleted?, error? }`.
  */
 async function runOnce(options = {}) {
-  const { keep, tick, signal } = options;
   const log = safeLog(options.log ?? timedLog());
+  const outcome = await attempt({ ...options, log });
+  // Whose run it was tells the monitor; the others have nothing to say.
+  if (outcome.ran || !outcome.ok) {
+    await heartbeat(process.env.SNAPSHOT_HEARTBEAT_URL, outcome.ok ? 'success' : 'failure', log);
+  }
+  return outcome;
+}
+
+async function attempt({ log, ...options }) {
+  const { keep, tick, signal } = options;
   const outcome = { ok: false, ran: false };
   try {
     const policy = keep ?? policyFrom(process.env);

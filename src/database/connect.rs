@@ -1,6 +1,7 @@
 //! Opening connections to the live database, and what SQLite's refusals mean to the caller.
 
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -42,6 +43,37 @@ pub(crate) fn open_for_reading(path: &Path) -> Result<Connection> {
         .because(error),
         _ => database_error("read", path, error),
     })
+}
+
+/// Opens a database that nobody has open and that has no WAL, without making the files that SQLite
+/// would want beside a database in WAL mode. Who opens it meanwhile makes the answers stale, no more.
+pub(super) fn open_settled(path: &Path) -> Result<Connection> {
+    check_is_file(path)?;
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-".contains(&byte);
+    let escaped: String = path
+        .as_os_str()
+        .as_bytes()
+        .iter()
+        .map(|byte| {
+            if plain(*byte) {
+                char::from(*byte).to_string()
+            } else {
+                format!("%{byte:02X}")
+            }
+        })
+        .collect();
+    let access = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    Connection::open_with_flags(format!("file:{escaped}?immutable=1"), access)
+        .and_then(|connection| {
+            connection.execute_batch("PRAGMA trusted_schema=OFF")?;
+            Ok(connection)
+        })
+        .map_err(|error| database_error("read", path, error))
+}
+
+/// Version of the SQLite that is built into this package.
+pub(crate) fn own_sqlite() -> &'static str {
+    rusqlite::version()
 }
 
 /// Opens the database as a restore does. No lock is taken and nothing is read yet:

@@ -49,6 +49,11 @@ pub(crate) fn holders(database: &Path) -> Vec<Holder> {
         .collect()
 }
 
+/// How many descriptors of the database file itself a process has: one for each connection.
+pub(crate) fn connections(pid: u32, database: &Path) -> usize {
+    identity(database).map_or(0, |file| open_files(pid).filter(|open| *open == file).count())
+}
+
 /// Processes of the database's owner that we may not look into, so that they may be holders too.
 ///
 /// Everybody else's are left out: nobody but root looks into all of them, and to suspect every
@@ -168,11 +173,13 @@ fn pids() -> impl Iterator<Item = u32> {
 }
 
 fn has_one_open(pid: u32, files: &[Identity]) -> bool {
+    open_files(pid).any(|open| files.contains(&open))
+}
+
+fn open_files(pid: u32) -> impl Iterator<Item = Identity> {
     let entries = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
     // Following these links asks the kernel about the open file itself.
-    entries
-        .filter_map(|entry| identity(&entry.path()))
-        .any(|open| files.contains(&open))
+    entries.filter_map(|entry| identity(&entry.path()))
 }
 
 fn named(pid: u32) -> Holder {

@@ -1,8 +1,10 @@
 //! The only code that names `rusqlite`: pages in, pages out, and the application's table.
 
+pub(crate) mod assertions;
 pub(crate) mod catalog;
 mod catalog_dates;
 pub(crate) mod catalog_mirror;
+mod catalog_model;
 pub(crate) mod check;
 pub(crate) mod connect;
 pub(crate) mod content;
@@ -10,9 +12,13 @@ pub(crate) mod header;
 pub(crate) mod holders;
 pub(crate) mod image;
 mod image_vfs;
+pub(crate) mod libraries;
+pub(crate) mod look;
+pub(crate) mod migrations;
 pub(crate) mod offline;
 pub(crate) mod plain_snapshots;
 pub(crate) mod raw_files;
+pub(crate) mod row_counts;
 pub(crate) mod rows;
 pub(crate) mod schema;
 pub(crate) mod source;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::trash::Trash;
@@ -49,6 +50,14 @@ impl Found {
             Self::Packed(head) => head.id,
             Self::Plain(plain) => plain.note_id(),
             Self::Backup(backup) => backup.head.id,
+        }
+    }
+
+    pub(crate) fn created_at(&self) -> Timestamp {
+        match self {
+            Self::Packed(head) => head.created_at,
+            Self::Plain(plain) => plain.record.created_at,
+            Self::Backup(backup) => backup.head.created_at,
         }
     }
 

@@ -4,7 +4,6 @@ use std::path::Path;
 
 use jiff::{Timestamp, ToSpan};
 use serde::Serialize;
-use serde_json::Value;
 use uuid::Uuid;
 
 use super::Context;
@@ -15,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::record::Status;
 use crate::repository::Repository;
 use crate::repository::counters::{self, Counters};
+use crate::repository::drills::{self, Drill};
 use crate::repository::lineage::{self, Lineage};
 use crate::repository::manifest::{Head, Kind};
 use crate::repository::restores::{self, Outcome};
@@ -24,8 +24,6 @@ use crate::storage::free_bytes;
 
 /// How far back growth is looked at.
 const GROWTH_DAYS: i64 = 7;
-/// One file for each drill.
-const DRILLS: &str = "local/drills/";
 
 /// What is known without judging it.
 #[derive(Debug, Serialize)]
@@ -46,7 +44,7 @@ pub(crate) struct Facts {
     damaged: Vec<String>,
     pub(crate) unfinished_restore: bool,
     /// Newest drill of each tier.
-    drills: Vec<Value>,
+    drills: Vec<Drill>,
     growth: Option<Growth>,
     free_bytes: Option<u64>,
     /// Bytes of the database now, else of the newest image.
@@ -214,27 +212,15 @@ fn growth(heads: &[&Head], now: Timestamp) -> Option<Growth> {
     })
 }
 
-/// The newest drill of each tier. One that cannot be understood is left out: it is history, not data.
-fn drills(repository: &Repository) -> Result<Vec<Value>> {
-    let mut newest: Vec<Value> = Vec::new();
-    let mut all: Vec<Value> = repository
-        .local()
-        .list(DRILLS)?
-        .iter()
-        .filter_map(|object| repository.read_json(&object.key).ok().flatten())
-        .filter(|drill: &Value| drill_at(drill).is_some())
-        .collect();
-    all.sort_by_key(|drill| std::cmp::Reverse(drill_at(drill)));
-    for drill in all {
-        if newest.iter().all(|known| known["tier"] != drill["tier"]) {
+/// The newest drill of each tier.
+fn drills(repository: &Repository) -> Result<Vec<Drill>> {
+    let mut newest: Vec<Drill> = Vec::new();
+    for drill in drills::all(repository)? {
+        if newest.iter().all(|known| known.tier != drill.tier) {
             newest.push(drill);
         }
     }
     Ok(newest)
-}
-
-fn drill_at(drill: &Value) -> Option<Timestamp> {
-    drill["at"].as_str()?.parse().ok()
 }
 
 #[cfg(test)]

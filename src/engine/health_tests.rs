@@ -2,9 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
-use serde_json::json;
-
 use super::*;
+use crate::finding::Outcome::{Failed, Inconclusive, Passed};
 use crate::repository::manifest::Description;
 use crate::repository::testing::{Place, draft, pages};
 
@@ -61,24 +60,35 @@ fn the_newest_snapshot_may_be_an_old_plain_file() {
 }
 
 #[test]
-fn the_newest_drill_of_each_tier_is_told_and_a_broken_file_is_passed_over() {
+fn the_newest_drill_of_each_tier_is_told() {
     let place = Place::new();
-    let repository = &place.repository;
-    let note = |name: &str, drill: Value| repository.replace_json(&format!("{DRILLS}{name}"), &drill).unwrap();
-    let drill = |second, tier: Option<&str>, outcome| json!({ "at": moment(second), "tier": tier, "outcome": outcome });
-    note("a", drill(9, Some("local"), "passed"));
-    note("b", drill(5, Some("local"), "failed"));
-    note("c", drill(7, Some("s3"), "inconclusive"));
-    note("d", drill(8, None, "passed"));
-    note("e", json!({ "tier": "local" }));
-    std::fs::write(repository.path("local/drills/f"), "{").unwrap();
-    let told: Vec<String> = drills(repository)
-        .unwrap()
-        .iter()
-        .map(|drill| format!("{} {}", drill["tier"], drill["outcome"]))
-        .collect();
+    for (second, tier, outcome) in [
+        (9, Some(Tier::Local), Passed),
+        (5, Some(Tier::Local), Failed),
+        (7, Some(Tier::S3), Inconclusive),
+        (8, None, Passed),
+    ] {
+        let drill = Drill {
+            id: Uuid::new_v4(),
+            outcome,
+            reason: None,
+            snapshot: None,
+            tier,
+            rto_ms: None,
+            rpo_ms: None,
+            checks: Vec::new(),
+            at: moment(second),
+        };
+        drill.save(&place.repository).unwrap();
+    }
+    let told = drills(&place.repository).unwrap();
+    let told: Vec<_> = told.iter().map(|drill| (drill.tier, drill.outcome)).collect();
     assert_eq!(
         told,
-        [r#""local" "passed""#, r#"null "passed""#, r#""s3" "inconclusive""#]
+        [
+            (Some(Tier::Local), Passed),
+            (None, Passed),
+            (Some(Tier::S3), Inconclusive)
+        ]
     );
 }

@@ -25,9 +25,15 @@ impl Host for Channel {
 /// Runs one job, and counts it.
 pub(crate) fn run(job: Job, channel: &Channel) -> Result<Value> {
     failpoint::reached("job.start")?;
+    let args = Args(job.args);
+    if job.operation == "doctor" {
+        // It tells even of a repository that nobody can open.
+        let with_repository = args.get("repository")?.unwrap_or_default();
+        return Ok(engine::doctor(job.config, Arc::new(channel.clone()), with_repository));
+    }
     let context = Context::new(job.config, Arc::new(channel.clone()))?;
     let counting = Counting::begin(&context, &job.operation);
-    let outcome = operate(context, &job.operation, &Args(job.args), channel);
+    let outcome = operate(context, &job.operation, &args, channel);
     counting.end(&outcome);
     outcome
 }
@@ -81,6 +87,16 @@ fn operate(context: Context, operation: &str, args: &Args, channel: &Channel) ->
         "unpinSnapshot" => Ok(json!({ "snapshot": engine::unpin(&context, &args.text("name")?)? })),
         "undelete" => Ok(json!({ "snapshot": engine::undelete(&context, &args.text("name")?)? })),
         "acknowledge" => engine::acknowledge(&context),
+        "drill" => {
+            let request: engine::DrillRequest = args.all()?;
+            let context = context.of_tier(args.get("tier")?);
+            Ok(json!(engine::drill(&context, &request)?))
+        }
+        "drills" => {
+            let drills = engine::drills(&context)?;
+            channel.items(&drills.iter().map(|drill| json!(drill)).collect::<Vec<_>>());
+            Ok(json!({}))
+        }
         "status" => engine::status(&context),
         "metrics" => engine::metrics(&context),
         "inspectSchema" => engine::inspect_schema(&context),
@@ -121,6 +137,12 @@ impl Args {
                 Error::new(Code::InvalidArgument, format!("the argument {name} is malformed")).because(error)
             }),
         }
+    }
+
+    /// All of them, as one thing.
+    fn all<T: DeserializeOwned>(&self) -> Result<T> {
+        serde_json::from_value(Value::Object(self.0.clone()))
+            .map_err(|error| Error::new(Code::InvalidArgument, "the arguments are malformed").because(error))
     }
 
     fn text(&self, name: &str) -> Result<String> {

@@ -1,0 +1,178 @@
+//! What an operator wants to know of the database: the file as it lies there, and what is in it.
+
+use std::fs;
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::time::Instant;
+
+use serde::Serialize;
+
+use super::catalog_model::{self, Catalog};
+use super::connect::{open_for_reading, open_settled, wait_while_busy};
+use super::header::{HEADER_BYTES, Header};
+use super::holders::companion;
+use super::migrations::{self, History};
+use super::raw_files::{file_error, looks_encrypted, open_plain};
+use crate::error::{Result, fail};
+
+/// How a rollback journal begins while the transaction in it is not finished.
+const JOURNAL_MAGIC: [u8; 8] = [0xD9, 0xD5, 0x05, 0xF9, 0x20, 0xA1, 0x63, 0xD7];
+
+/// The file, without SQLite.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Look {
+    pub(crate) size: u64,
+    pub(crate) mode: u32,
+    pub(crate) owner: u32,
+    pub(crate) device: u64,
+    /// `None` for an empty file, like the next.
+    pub(crate) page_size: Option<u32>,
+    pub(crate) is_wal: Option<bool>,
+    /// Bytes of the write-ahead log.
+    pub(crate) wal_size: Option<u64>,
+    /// A transaction was cut off; whoever opens the database next rolls it back.
+    pub(crate) has_hot_journal: bool,
+}
+
+/// Looks at the file. No connection may be open in this process.
+pub(crate) fn look(path: &Path) -> Result<Look> {
+    let metadata = fs::metadata(path).map_err(|error| file_error("look at", path, error))?;
+    if !metadata.is_file() {
+        fail!(DatabaseNotAFile, "{} is not a file", path.display());
+    }
+    let mut start = Vec::new();
+    open_plain(path, path)?
+        .take(HEADER_BYTES as u64)
+        .read_to_end(&mut start)
+        .map_err(|error| file_error("read", path, error))?;
+    let header = Header::parse(&start);
+    if header.is_none() && !start.is_empty() {
+        if looks_encrypted(path) {
+            fail!(
+                DatabaseEncrypted,
+                "{} looks encrypted; only plain SQLite databases can be read",
+                path.display()
+            );
+        }
+        fail!(DatabaseInvalid, "{} is not an SQLite database", path.display());
+    }
+    Ok(Look {
+        size: metadata.len(),
+        mode: metadata.mode() & 0o7777,
+        owner: metadata.uid(),
+        device: metadata.dev(),
+        page_size: header.as_ref().map(|header| header.page_size),
+        is_wal: header.as_ref().map(|header| header.read_version == 2),
+        wal_size: fs::metadata(companion(path, "-wal")).ok().map(|wal| wal.len()),
+        has_hot_journal: has_hot_journal(path),
+    })
+}
+
+fn has_hot_journal(path: &Path) -> bool {
+    let mut start = [0; JOURNAL_MAGIC.len()];
+    let read = open_plain(path, &companion(path, "-journal")).map(|mut journal| journal.read_exact(&mut start));
+    matches!(read, Ok(Ok(()))) && start == JOURNAL_MAGIC
+}
+
+/// What is in the database.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Content {
+    pub(crate) catalog: Catalog,
+    pub(crate) migrations: History,
+}
+
+/// Reads the database through SQLite. `is_settled`: nobody has it open, and it has no WAL.
+pub(crate) fn content(path: &Path, is_settled: bool, deadline: Instant) -> Result<Content> {
+    let conn = if is_settled {
+        open_settled(path)?
+    } else {
+        open_for_reading(path)?
+    };
+    wait_while_busy(path, deadline, || {
+        Ok(Content {
+            catalog: catalog_model::compare(&conn)?,
+            migrations: migrations::read(&conn)?,
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::database::testing::{Place, handle, in_ms};
+    use crate::error::Code;
+
+    fn refused(path: &Path) -> Code {
+        look(path).unwrap_err().code
+    }
+
+    #[test]
+    fn the_file_tells_its_journal_mode_and_page_size() {
+        let place = Place::new();
+        let rollback = look(&place.database("a.db", "CREATE TABLE t(x)")).unwrap();
+        assert_eq!((rollback.page_size, rollback.is_wal), (Some(4096), Some(false)));
+        assert_eq!((rollback.size, rollback.wal_size), (8192, None));
+
+        let path = place.database(
+            "b.db",
+            "PRAGMA page_size=8192; PRAGMA journal_mode=WAL; CREATE TABLE t(x)",
+        );
+        let open = handle(&path);
+        open.execute_batch("INSERT INTO t VALUES (1)").unwrap();
+        // As another process would: this one has a connection.
+        drop(open);
+        let wal = look(&path).unwrap();
+        assert_eq!((wal.page_size, wal.is_wal), (Some(8192), Some(true)));
+    }
+
+    #[test]
+    fn what_is_no_database_is_said() {
+        let place = Place::new();
+        let file = |name: &str, bytes: &[u8]| {
+            fs::write(place.path(name), bytes).unwrap();
+            place.path(name)
+        };
+        assert_eq!(refused(&place.path("missing")), Code::DatabaseNotFound);
+        assert_eq!(refused(&file("text", b"not a database")), Code::DatabaseInvalid);
+        let noise: Vec<u8> = (0..4096_u32)
+            .map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8)
+            .collect();
+        assert_eq!(refused(&file("noise", &noise)), Code::DatabaseEncrypted);
+        assert_eq!(refused(place.path("missing").parent().unwrap()), Code::DatabaseNotAFile);
+        assert_eq!(look(&file("empty", b"")).unwrap().page_size, None);
+    }
+
+    #[test]
+    fn a_journal_counts_as_hot_by_its_beginning() {
+        let place = Place::new();
+        let path = place.database("a.db", "CREATE TABLE t(x)");
+        let journal = companion(&path, "-journal");
+        // What journal_mode=persist leaves behind.
+        fs::write(&journal, [0; 512]).unwrap();
+        assert!(!look(&path).unwrap().has_hot_journal);
+        fs::write(&journal, [&JOURNAL_MAGIC[..], &[0; 504]].concat()).unwrap();
+        assert!(look(&path).unwrap().has_hot_journal);
+    }
+
+    #[test]
+    fn a_settled_database_is_read_without_a_trace() {
+        let place = Place::new();
+        let path = place.database("100% ?#ö.db", "PRAGMA journal_mode=WAL; CREATE TABLE t(x)");
+        content(&path, true, in_ms(1000)).unwrap();
+        let names = fs::read_dir(path.parent().unwrap()).unwrap();
+        assert_eq!(names.count(), 1);
+    }
+
+    #[test]
+    fn the_content_is_read_through_sqlite() {
+        let place = Place::new();
+        let path = place.database("a.db", include_str!("schema_of_the_application.sql"));
+        for is_settled in [false, true] {
+            let content = content(&path, is_settled, in_ms(1000)).unwrap();
+            assert!(content.catalog.is_there && content.migrations.has_tables && !content.migrations.is_kept);
+        }
+    }
+}
