@@ -1,5 +1,7 @@
+import type { StatusResult } from './lib/health.js';
 import type { S3Options, SnapshotS3Client, StorageCheckResult, SyncOptions, SyncResult } from './lib/s3.js';
 
+export * from './lib/health.js';
 export * from './lib/s3.js';
 
 /** State of a snapshot. `PENDING`: complete locally, not yet in the bucket; `sync()` finishes it. */
@@ -203,18 +205,6 @@ export interface DeleteResult {
   freedBytes: number;
 }
 
-export interface StatusResult {
-  databasePath: string | null;
-  snapshotDir: string;
-  /** Number of snapshots of every kind. */
-  snapshots: number;
-  latest: SnapshotInfo | null;
-  /** Bytes of all packs and manifests. */
-  storedBytes: number;
-  /** Whether a restore was interrupted; the next operation finishes it. */
-  unfinishedRestore: boolean;
-}
-
 export interface ResetResult {
   success: true;
   /** Where the state before the reset is kept. */
@@ -341,8 +331,17 @@ export declare class SnapshotWriter {
    */
   checkStorage(options?: SnapshotOptions): Promise<StorageCheckResult>;
 
-  /** Summary of database and repository. */
+  /**
+   * The state of database and repository, judged: is there something to do? Only reads. Waits for locks
+   * 5 seconds, unless `lockTimeoutMs` is given, and for the bucket 10.
+   */
   status(options?: SnapshotOptions): Promise<StatusResult>;
+
+  /**
+   * The metrics in the text format of Prometheus (`text/plain; version=0.0.4`). Asks neither the network
+   * nor the database. The counters survive restarts; docs/health.md lists the names.
+   */
+  metrics(options?: SnapshotOptions): Promise<string>;
 
   /** Empties the database after a safety backup, keeping its schema. Kept for compatibility. */
   _resetDatabase(options?: SnapshotOptions): Promise<ResetResult>;

@@ -6,6 +6,7 @@ const path = require('node:path');
 const { logTo, once } = require('./callbacks.js');
 const { resolveConfig, currentSnapshotDir } = require('./config.js');
 const { withPrefix } = require('./errors.js');
+const health = require('./health/index.js');
 const { checkOptions, checkName, checkPath, READ, VERIFY, SYNC } = require('./options.js');
 const { withDates, withDate } = require('./records.js');
 const s3Client = require('./s3-client.js');
@@ -146,8 +147,15 @@ class SnapshotWriter {
 
   async status(options) {
     return this.#attempt('Failed to read status: ', async () => {
-      const { value } = await this.#run('status', {}, options, 'repository');
-      return { ...value, latest: value.latest && withDates(value.latest) };
+      const { value } = await this.#run('status', {}, this.#inAHurry(options), 'repository');
+      return health.statusOf(value);
+    });
+  }
+
+  async metrics(options) {
+    return this.#attempt('Failed to read metrics: ', async () => {
+      const { value } = await this.#run('metrics', {}, this.#inAHurry(options), 'repository');
+      return health.metricsOf(value);
     });
   }
 
@@ -197,6 +205,13 @@ class SnapshotWriter {
     }
     const { onProgress, signal, nodePath } = options;
     return runJob({ operation, config, args, log, onProgress, signal, nodePath });
+  }
+
+  /** The options of a call whose caller wants to know the state now, not when a lock is free. */
+  #inAHurry(options) {
+    return this.#options.lockTimeoutMs === undefined
+      ? { ...health.HURRY, ...checkOptions(options) }
+      : options;
   }
 
   /** Every failure of a method becomes a SnapshotError with the method's prefix. */

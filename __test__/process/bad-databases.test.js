@@ -6,7 +6,13 @@ const assert = require('node:assert/strict');
 const { randomBytes } = require('node:crypto');
 const fs = require('node:fs');
 const { test } = require('node:test');
-const { catalogRow, createDatabase, contentOf, withDatabase } = require('../support/database.js');
+const {
+  catalogRow,
+  createDatabase,
+  contentOf,
+  damageFiller,
+  withDatabase,
+} = require('../support/database.js');
 const { whilePaused } = require('../support/failpoints.js');
 const { fingerprint } = require('../support/files.js');
 const { startConnection } = require('../support/processes.js');
@@ -65,12 +71,7 @@ test('a corrupt database makes a FAILED row with the finding of SQLite, and its 
   const rig = makeRig(t);
   createDatabase(rig.database, { megabytes: 1 });
   await rig.writer.createSnapshot('sound');
-  const page = withDatabase(rig.database, (db) =>
-    db.prepare("SELECT max(pageno) FROM dbstat WHERE name = 'Filler' AND pagetype = 'leaf'").pluck().get(),
-  );
-  const descriptor = fs.openSync(rig.database, 'r+');
-  fs.writeSync(descriptor, Buffer.alloc(4096, 0xee), 0, 4096, (page - 1) * 4096);
-  fs.closeSync(descriptor);
+  damageFiller(rig.database);
   const finding = withDatabase(rig.database, (db) => db.pragma('quick_check', { simple: true }));
   assert.notEqual(finding, 'ok');
 

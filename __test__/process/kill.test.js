@@ -22,7 +22,7 @@ const { assertAllVerify, makeRig, refused } = require('../support/rig.js');
 /** What is killed: `act` is killed at first and has to succeed later; `brings` names the content it leads to. */
 const SCENARIOS = {
   'a snapshot': {
-    steps: /^(job|create|publish|cache)\./,
+    steps: /^(job|create|publish|cache|count)\./,
     act: (rig, attempt) => rig.writer.createSnapshot(`third, attempt ${attempt}`),
   },
   'a restore in place': {

@@ -4,6 +4,7 @@
 // and closes; nothing keeps a connection, so no lock is lost between two calls.
 
 const { createHash, randomUUID, randomBytes } = require('node:crypto');
+const fs = require('node:fs');
 const Database = require('better-sqlite3');
 
 const APPLICATION = `
@@ -90,6 +91,16 @@ function rewriteFiller(file, step = 1) {
   });
 }
 
+/** Writes rubbish over a page of the filler; `quick_check` finds that. Nobody may have the file open. */
+function damageFiller(file) {
+  const page = withDatabase(file, (db) =>
+    db.prepare("SELECT max(pageno) FROM dbstat WHERE name = 'Filler' AND pagetype = 'leaf'").pluck().get(),
+  );
+  const descriptor = fs.openSync(file, 'r+');
+  fs.writeSync(descriptor, Buffer.alloc(4096, 0xee), 0, 4096, (page - 1) * 4096);
+  fs.closeSync(descriptor);
+}
+
 function countRows(file, table) {
   return withDatabase(file, (db) => db.prepare(`SELECT count(*) FROM "${table}"`).pluck().get());
 }
@@ -131,6 +142,7 @@ module.exports = {
   fill,
   fillerBody,
   rewriteFiller,
+  damageFiller,
   countRows,
   integrityOf,
   contentOf,

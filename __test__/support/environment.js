@@ -9,12 +9,13 @@ const VARIABLES = [
   'SNAPSHOT_S3_DISABLE',
   'S3_DISABLE',
 ];
-const PREFIX = 'SNAPSHOT_WRITER_';
+const PREFIXES = ['SNAPSHOT_WRITER_', 'SNAPSHOT_CRON_', 'SNAPSHOT_KEEP_'];
 
 /** Removes what the surrounding shell may have set, so that a test sees only what it sets itself. */
 function clearEnvironment() {
   for (const name of Object.keys(process.env)) {
-    if (VARIABLES.includes(name) || name.startsWith(PREFIX)) delete process.env[name];
+    if (VARIABLES.includes(name) || PREFIXES.some((prefix) => name.startsWith(prefix)))
+      delete process.env[name];
   }
 }
 

@@ -45,10 +45,10 @@ function bytesBelow(folder) {
   return filesBelow(folder).reduce((sum, file) => sum + fs.statSync(file).size, 0);
 }
 
-/** Path and hash of every file, without the repository's lock, which every call may touch. */
+/** Path and hash of every file, without the repository's locks and counters, which every call may touch. */
 function fingerprint(folder) {
   return filesBelow(folder)
-    .filter((file) => !/[\\/]local[\\/]lock(\.json)?$/.test(file))
+    .filter((file) => !/[\\/]local[\\/](lock|metrics)(\.\w+)*$/.test(file))
     .map((file) => `${path.relative(folder, file)} ${sha256(file)}`);
 }
 

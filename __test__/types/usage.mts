@@ -1,7 +1,7 @@
 // Compiled, never run: the types that an application relies on.
 
 import { SnapshotError, SnapshotWriter, snapshotWriter } from 'snapshot-writer';
-import type { SnapshotInfo, SnapshotRecord, SnapshotTier, StorageCheck } from 'snapshot-writer';
+import type { SnapshotInfo, SnapshotRecord, SnapshotTier, StorageCheck, Verdict } from 'snapshot-writer';
 import instance from 'snapshot-writer/snapshotWriter.cjs';
 
 const writer: SnapshotWriter = new SnapshotWriter({ lockTimeoutMs: 5_000, log: console });
@@ -24,6 +24,10 @@ const when: Date | undefined = source?.timestamp;
 await writer.verifySnapshot('a', { level: 'database' });
 // @ts-expect-error a level belongs to verifySnapshot alone
 await writer.createSnapshot('a', { level: 'data' });
+
+const { healthy, verdict, checks: judged, latest } = await writer.status();
+const verdicts: Verdict[] = judged.map((check) => ((check.value ?? 0) > 0 ? check.verdict : verdict));
+const text: string = healthy && latest ? latest.name : await writer.metrics();
 
 const remote = new SnapshotWriter({
   s3: {
@@ -74,4 +78,5 @@ try {
 }
 
 export { success, durationMs, created, restored, record, list, bootstrapped, error, when };
+export { verdicts, text };
 export { uploaded, reasons, ok, failed, conditionalWrites, tiers, bytes, modified };

@@ -126,18 +126,4 @@ async function remove({ writer, print, confirm }, name) {
   );
 }
 
-async function status({ writer, print }) {
-  print(await writer.status(), (now) =>
-    facts([
-      ['database', now.databasePath ?? 'not configured'],
-      ['repository', now.snapshotDir],
-      ['bucket', writer.s3Bucket ?? 'none, S3 is off'],
-      ['snapshots', String(now.snapshots)],
-      ['stored', size(now.storedBytes)],
-      ['latest', now.latest ? `${now.latest.name}, ${moment(now.latest.createdAt)}` : 'none'],
-      ['restore', now.unfinishedRestore ? 'unfinished: the next operation completes it' : 'none under way'],
-    ]),
-  );
-}
-
-module.exports = { create, list, show, verify, restore, undo, exportFile, remove, status };
+module.exports = { create, list, show, verify, restore, undo, exportFile, remove };

@@ -1,50 +1,9 @@
 'use strict';
 
-// Numbers, times and tables for people.
+// Tables for people; the words in them are in ../words.js.
 
 const Table = require('cli-table3');
-
-const UNITS = ['kB', 'MB', 'GB', 'TB', 'PB'];
-const AGES = [
-  ['s', 60],
-  ['min', 60],
-  ['h', 24],
-  ['d', 365],
-  ['y', Infinity],
-];
-
-/** Bytes in decimal units with three digits: `58.3 MB`. */
-function size(bytes) {
-  if (bytes < 1000) return `${bytes} B`;
-  let value = bytes;
-  let unit = -1;
-  while (value >= 999.5 && unit < UNITS.length - 1) {
-    value /= 1000;
-    unit += 1;
-  }
-  return `${value.toPrecision(3)} ${UNITS[unit]}`;
-}
-
-/** How long ago: `3 h`. */
-function age(date, now = Date.now()) {
-  let value = Math.max(0, (now - date.getTime()) / 1000);
-  for (const [unit, limit] of AGES) {
-    if (value < limit) return `${Math.floor(value)} ${unit}`;
-    value /= limit;
-  }
-  return '';
-}
-
-/** Local time to the minute: `2026-01-02 03:04`. */
-function time(date) {
-  const two = (number) => String(number).padStart(2, '0');
-  const day = [date.getFullYear(), two(date.getMonth() + 1), two(date.getDate())].join('-');
-  return `${day} ${two(date.getHours())}:${two(date.getMinutes())}`;
-}
-
-function duration(milliseconds) {
-  return milliseconds < 1000 ? `${milliseconds} ms` : `${(milliseconds / 1000).toFixed(1)} s`;
-}
+const words = require('../words.js');
 
 const GAP = '  ';
 const NARROWEST = 20;
@@ -95,4 +54,4 @@ function trimLines(text) {
     .join('\n');
 }
 
-module.exports = { size, age, time, duration, table, widthsWithRest, facts };
+module.exports = { ...words, table, widthsWithRest, facts };

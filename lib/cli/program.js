@@ -7,6 +7,7 @@ const { Command, CommanderError, InvalidArgumentError, Option } = require('comma
 const { version } = require('../../package.json');
 const commands = require('./commands.js');
 const exitCodes = require('./exit-codes.js');
+const health = require('./health.js');
 const { runCommand, printError } = require('./session.js');
 const storage = require('./storage.js');
 
@@ -15,13 +16,16 @@ Exit codes:
   0    done
   1    failed
   2    wrong usage, or a confirmation is needed and nobody can be asked (--yes)
-  3    the verification or the check of the storage found problems
+  3    the verification or the check of the storage found problems, or the
+       status is critical; warnings of the status end with 0
   130  interrupted or declined
 
 Environment:
   DATABASE_URL  the SQLite file, such as file:./prisma/dev.db
   SNAPSHOT_DIR  the folder of the snapshots (default: backups/ beside the
                 database)
+  SNAPSHOT_CRON_SCHEDULE
+                the schedule that "status" judges by (default: 0 */6 * * *)
   S3_BUCKET     the bucket that holds them as well (default: none, S3 is off)
   S3_PREFIX     what every key in it begins with (default: snapshots/; / for
                 nothing)
@@ -102,7 +106,8 @@ function build(done) {
       .default('up'),
   );
   add('check-storage', 'test what the bucket and its credentials allow', storage.check);
-  add('status', 'summarise database and snapshots', commands.status);
+  add('status', 'judge the state of database and snapshots', health.status);
+  add('metrics', 'print the metrics in the text format of Prometheus', health.metrics);
   return program;
 }
 

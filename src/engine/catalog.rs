@@ -39,6 +39,11 @@ impl Journal {
             pending: upload::pending(context)?,
         })
     }
+
+    /// Whether a snapshot waits for its upload.
+    pub(crate) fn is_pending(&self, id: Uuid) -> bool {
+        self.pending.contains(&id)
+    }
 }
 
 /// The record of a snapshot, with what the journal says of it.
@@ -58,7 +63,7 @@ pub(crate) fn record_with(context: &Context, head: &Head, journal: &Journal) -> 
         size: head.size(),
         status: match head.kind {
             Kind::Forensic => Status::Failed,
-            _ if journal.pending.contains(&head.id) => Status::Pending,
+            _ if journal.is_pending(head.id) => Status::Pending,
             _ => Status::Completed,
         },
         restore_status: restore.map(|restore| match restore.outcome {

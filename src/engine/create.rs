@@ -34,6 +34,7 @@ pub(crate) fn create(context: &Context, name: Option<&str>) -> Result<Record> {
     // The bucket is asked before the lock as well; one that cannot be asked costs no snapshot.
     let elsewhere = Elsewhere::look(context)?;
     let lock = context.lock_for_writing("createSnapshot")?;
+    context.announce_snapshot();
     let heads = context.repository.local_heads()?;
     let created_at = now();
     let is_taken = |name: &str| heads.iter().any(|head| head.name == name) || elsewhere.names.contains(name);
@@ -61,6 +62,7 @@ pub(crate) fn create(context: &Context, name: Option<&str>) -> Result<Record> {
     );
     match made {
         Ok(head) => {
+            count(context, &head);
             catalog::add_rows(context, &database, head.lineage, &catalog::record(context, &head)?);
             drop(lock);
             let uploaded = match elsewhere.failure {
@@ -78,6 +80,20 @@ pub(crate) fn create(context: &Context, name: Option<&str>) -> Result<Record> {
             Err(error)
         }
     }
+}
+
+/// From here on the snapshot is there, whatever becomes of its upload.
+fn count(context: &Context, head: &Head) {
+    let (created_at, size, added) = (head.created_at, head.size(), head.stored_bytes);
+    let was_checked = head.check != check_name(Check::None);
+    context.tally.add(move |counters| {
+        counters.last_created = counters.last_created.max(Some(created_at));
+        counters.last_size = Some(size);
+        counters.added_bytes += added;
+        if was_checked {
+            counters.examined(true, created_at);
+        }
+    });
 }
 
 /// What there is besides the local manifests.

@@ -1,4 +1,4 @@
-//! Listing snapshots and the state of the repository.
+//! Listing snapshots.
 
 use serde_json::{Value, json};
 
@@ -8,8 +8,7 @@ use super::find::{everything, find};
 use crate::database::plain_snapshots::{Place, PlainSnapshot};
 use crate::error::{Result, fail};
 use crate::repository::manifest::{self, Head};
-use crate::repository::restores::{self, Outcome};
-use crate::repository::survey::Listed;
+use crate::repository::survey::{Listed, Survey};
 use crate::repository::tiers::Tier;
 use crate::storage::Store;
 
@@ -17,16 +16,21 @@ use crate::storage::Store;
 /// disappear as a whole.
 pub(crate) fn list(context: &Context) -> Result<Vec<Value>> {
     let journal = Journal::read(context)?;
-    let mut all: Vec<(jiff::Timestamp, Value)> = Vec::new();
     let (survey, plain) = everything(context)?;
-    for Listed { head, tiers } in survey.snapshots {
-        all.push((head.created_at, packed(context, &head, &tiers, &journal)));
+    Ok(infos(context, &survey, &plain, &journal))
+}
+
+/// What is told of the snapshots that a look found, newest first.
+pub(crate) fn infos(context: &Context, survey: &Survey, plain: &[PlainSnapshot], journal: &Journal) -> Vec<Value> {
+    let mut all: Vec<(jiff::Timestamp, Value)> = Vec::new();
+    for Listed { head, tiers } in &survey.snapshots {
+        all.push((head.created_at, packed(context, head, tiers, journal)));
     }
     for plain in plain {
-        all.push((plain.record.created_at, plain_info(&plain)));
+        all.push((plain.record.created_at, plain_info(plain)));
     }
     all.sort_by_key(|(created_at, _)| std::cmp::Reverse(*created_at));
-    Ok(all.into_iter().map(|(_, info)| info).collect())
+    all.into_iter().map(|(_, info)| info).collect()
 }
 
 /// One snapshot by its name.
@@ -60,26 +64,6 @@ pub(crate) fn head_object(context: &Context, key: &str) -> Result<Value> {
         "lastModified": object.modified,
         "etag": format!("\"{checksum}\""),
         "sha256": checksum,
-    }))
-}
-
-/// What an operator asks first.
-pub(crate) fn status(context: &Context) -> Result<Value> {
-    let snapshots = list(context)?;
-    let is_snapshot = |info: &&Value| info["kind"] == "snapshot" || info["kind"] == "plain";
-    let pending = snapshots.iter().filter(|info| info["status"] == "PENDING").count();
-    let unfinished = restores::all(&context.repository)?
-        .iter()
-        .any(|restore| restore.outcome == Outcome::Begun);
-    Ok(json!({
-        "databasePath": context.config.database_path,
-        "snapshotDir": context.repository.root(),
-        "snapshots": snapshots.len(),
-        "latest": snapshots.iter().find(is_snapshot),
-        "storedBytes": context.repository.stored_bytes()?,
-        "unfinishedRestore": unfinished,
-        "bucket": context.config.s3.as_ref().map(|s3| &s3.bucket),
-        "pendingUploads": pending,
     }))
 }
 

@@ -4,13 +4,17 @@ mod bootstrap;
 mod capture;
 mod catalog;
 mod check_storage;
+pub(crate) mod collapse;
+mod counting;
 mod create;
 mod delete;
 mod examine;
 mod export;
 mod find;
+mod health;
 mod list;
 mod live_image;
+mod metrics;
 mod names;
 mod post_restore;
 mod recorder;
@@ -18,6 +22,7 @@ mod reset;
 mod restore;
 mod restore_in_place;
 mod safety;
+mod status;
 mod sync;
 mod target;
 mod undo;
@@ -31,12 +36,16 @@ use std::time::Instant;
 
 pub(crate) use bootstrap::{bootstrap, is_database_empty};
 pub(crate) use check_storage::check_storage;
+pub(crate) use collapse::acknowledge;
+pub(crate) use counting::{Counting, Tally};
 pub(crate) use create::create;
 pub(crate) use delete::{delete, delete_object};
 pub(crate) use export::{checksum_of_file, export};
-pub(crate) use list::{get, head_object, list, status};
+pub(crate) use list::{get, head_object, list};
+pub(crate) use metrics::metrics;
 pub(crate) use reset::reset;
 pub(crate) use restore::restore;
+pub(crate) use status::status;
 pub(crate) use sync::{Direction, sync};
 pub(crate) use undo::undo;
 pub(crate) use verify::{Level, verify};
@@ -57,12 +66,15 @@ pub(crate) trait Host: Send + Sync {
 }
 
 /// What every use case works with.
+#[derive(Clone)]
 pub(crate) struct Context {
     pub(crate) config: Config,
     pub(crate) repository: Repository,
     pub(crate) host: Arc<dyn Host>,
     /// The tier that snapshots are looked for and read in; `None`: both, local first.
     pub(crate) tier: Option<Tier>,
+    /// What there is to count.
+    pub(crate) tally: Arc<Tally>,
 }
 
 impl Context {
@@ -73,6 +85,7 @@ impl Context {
             repository,
             host,
             tier: None,
+            tally: Arc::default(),
         })
     }
 

@@ -105,6 +105,11 @@ pub(crate) fn upload(context: &Context, bucket: &S3Store, head: &Head) -> Result
     failpoint::reached("upload.after-manifest")?;
     let mut put_back = |pack: &_| mirror::copy_pack(local, bucket, pack, head.page_size, false, &mut count);
     deletion::settle(bucket, head.id, &needed, &mut put_back, timeout)?;
+    context.tally.add(move |counters| {
+        counters.uploads += 1;
+        counters.uploaded_bytes += sent;
+        counters.last_uploaded = Some(jiff::Timestamp::now());
+    });
     Ok(sent)
 }
 

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::Context;
-use super::find::find;
+use super::find::{Found, find};
 use super::target::Target;
+use super::{Context, health};
 use crate::config::Check;
 use crate::database::{check, image};
 use crate::error::{Code, Result};
@@ -80,6 +80,12 @@ fn problems(context: &Context, name: &str, level: Level) -> Result<Vec<String>> 
     )))?;
     let host = Arc::clone(&context.host);
     let integrity = check::check(&mut image, Check::Full, Arc::new(move || host.check_alive().is_ok()))?;
+    if let Found::Packed(head) = &found
+        && health::is_ours(context, head)
+    {
+        let (healthy, image_of) = (integrity.is_none(), head.created_at);
+        context.tally.add(move |counters| counters.examined(healthy, image_of));
+    }
     let foreign_keys = check::check_foreign_keys(&image)?;
     Ok(integrity.into_iter().chain(foreign_keys).collect())
 }

@@ -64,9 +64,14 @@ impl Repository {
         Ok(repository)
     }
 
+    /// Whether something was stored here before.
+    pub(crate) fn is_made(&self) -> bool {
+        self.path(DESCRIPTION).exists()
+    }
+
     /// Makes the folder and `repository.json` when they are missing.
     pub(crate) fn init(&self) -> Result<()> {
-        if self.path(DESCRIPTION).exists() {
+        if self.is_made() {
             return Ok(());
         }
         make_folder(self.root(), self.root())?;

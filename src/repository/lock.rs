@@ -37,6 +37,8 @@ pub(crate) enum Subject {
     Repository,
     /// Who copies between the tiers, which takes long and needs no other lock.
     Mirror,
+    /// The counters, for the moment of counting.
+    Counters,
 }
 
 impl Subject {
@@ -44,6 +46,7 @@ impl Subject {
         match self {
             Self::Repository => "lock",
             Self::Mirror => "mirror.lock",
+            Self::Counters => "metrics.lock",
         }
     }
 
@@ -51,6 +54,7 @@ impl Subject {
         root.join("local").join(match self {
             Self::Repository => "lock.json",
             Self::Mirror => "mirror.json",
+            Self::Counters => "metrics.lock.json",
         })
     }
 }

@@ -1,5 +1,5 @@
 //! The format: packs of compressed pages, one manifest per snapshot, the page-hash cache, the
-//! lock, and the journal of restores. Knows no SQLite and no S3.
+//! lock, the counters, and the journal of restores. Knows no SQLite and no S3.
 //!
 //! ```text
 //! repository.json                     format version, id, room for encryption
@@ -12,6 +12,7 @@
 pub(crate) mod bucket;
 pub(crate) mod bytes;
 pub(crate) mod cache;
+pub(crate) mod counters;
 pub(crate) mod extents;
 pub(crate) mod folder;
 pub(crate) mod hash;

@@ -6,6 +6,7 @@
 mod conformance;
 mod local;
 mod s3;
+mod space;
 
 use std::io::Write;
 use std::ops::Range;
@@ -21,6 +22,7 @@ pub(crate) use local::{
 #[cfg(test)]
 pub(crate) use s3::tests::fresh_store as fresh_s3_store;
 pub(crate) use s3::{S3Store, Tag};
+pub(crate) use space::free_bytes;
 
 use crate::error::Result;
 

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use super::{Channel, Job};
-use crate::engine::{self, Context, Direction, Host, Level};
+use crate::engine::{self, Context, Counting, Direction, Host, Level};
 use crate::error::{Code, Error, Result, fail};
 use crate::failpoint;
 
@@ -21,12 +21,18 @@ impl Host for Channel {
     }
 }
 
-/// Runs one job.
+/// Runs one job, and counts it.
 pub(crate) fn run(job: Job, channel: &Channel) -> Result<Value> {
     failpoint::reached("job.start")?;
-    let args = Args(job.args);
     let context = Context::new(job.config, Arc::new(channel.clone()))?;
-    match job.operation.as_str() {
+    let counting = Counting::begin(&context, &job.operation);
+    let outcome = operate(context, &job.operation, &Args(job.args), channel);
+    counting.end(&outcome);
+    outcome
+}
+
+fn operate(context: Context, operation: &str, args: &Args, channel: &Channel) -> Result<Value> {
+    match operation {
         "createSnapshot" => {
             let name: Option<String> = args.get("name")?;
             Ok(json!({ "snapshot": engine::create(&context, name.as_deref())? }))
@@ -62,7 +68,9 @@ pub(crate) fn run(job: Job, channel: &Channel) -> Result<Value> {
             Ok(json!(engine::sync(&context, direction)?))
         }
         "checkStorage" => engine::check_storage(&context),
+        "acknowledge" => engine::acknowledge(&context),
         "status" => engine::status(&context),
+        "metrics" => engine::metrics(&context),
         other => fail!(Internal, "unknown operation {other}"),
     }
 }

@@ -1,0 +1,217 @@
+'use strict';
+
+// Every verdict is yellow or red when it should be, says so with a number and a remedy, and is green else.
+
+const { Schedule } = require('../../lib/scheduler/schedule.js');
+const { judge } = require('../../lib/health/judge.js');
+const { missedRuns } = require('../../lib/health/missed-runs.js');
+const { NOW, HOUR, DAY, ago, goodFacts, drill } = require('../support/facts.js');
+
+const NAMES = { expression: 'SNAPSHOT_CRON_SCHEDULE', timezone: 'SNAPSHOT_CRON_TZ' };
+const schedule = (expression = '0 */6 * * *') => new Schedule(expression, 'UTC', NAMES);
+
+function judged(facts, others) {
+  return judge(goodFacts(facts), { now: NOW, schedule: schedule(), usesBucket: true, ...others });
+}
+
+function check(name, facts, others) {
+  return judged(facts, others).checks.find((one) => one.name === name);
+}
+
+const newest = (age) => ({ name: 'newest', createdAt: ago(age), size: 1 });
+const PENDING = (age) => ({ count: 2, oldest: ago(age) });
+const DOWN = { code: 'S3_UNREACHABLE', message: 'nobody answers at http://127.0.0.1:1' };
+
+test('all is well', () => {
+  const { healthy, verdict, checks } = judged();
+  expect(checks.filter((one) => one.verdict !== 'ok')).toEqual([]);
+  expect({ healthy, verdict }).toEqual({ healthy: true, verdict: 'ok' });
+  expect(checks.map(({ name }) => name)).toEqual([
+    ...[
+      'age',
+      'upload',
+      'bucket',
+      'drill',
+      'integrity',
+      'collapse',
+      'manifests',
+      'restore',
+      'disk',
+      'growth',
+    ],
+  ]);
+});
+
+test('without a bucket nothing is said of it', () => {
+  const facts = {
+    pending: PENDING(2 * DAY),
+    bucketFailure: DOWN,
+    drills: [drill(DAY), drill(HOUR, 'failed', { tier: 's3' })],
+  };
+  const { checks, verdict } = judged(facts, { usesBucket: false });
+  expect(verdict).toBe('ok');
+  expect(checks.map(({ name }) => name)).not.toEqual(expect.arrayContaining(['upload', 'bucket']));
+});
+
+test.each([
+  // Runs are due at 0, 6, 12 and 18 o'clock; it is 10.
+  ['age', 'ok', { newest: newest(4 * HOUR) }, 4 * 3600, /is 4 h old; the next is due in 2 h/],
+  [
+    'age',
+    'warning',
+    { newest: newest(4 * HOUR + 1000) },
+    4 * 3600 + 1,
+    /1 run .*brought none.*run "snapshot-writer create"/,
+  ],
+  ['age', 'warning', { newest: newest(10 * HOUR) }, 10 * 3600, /1 run /],
+  ['age', 'critical', { newest: newest(11 * HOUR) }, 11 * 3600, /11 h old: 2 runs/],
+  ['age', 'critical', { newest: newest(999 * DAY) }, 999 * 86400, /100 runs/],
+  ['age', 'critical', { newest: null }, null, /no snapshot .* yet: run "snapshot-writer create"/],
+  ['upload', 'ok', { newest: null, newestInBucket: null }, 0, /none yet/],
+  [
+    'upload',
+    'warning',
+    { pending: PENDING(3 * HOUR) },
+    2,
+    /^2 snapshots wait .* oldest for 3 h: run "snapshot-writer sync"/,
+  ],
+  ['upload', 'warning', { pending: { count: 1, oldest: ago(HOUR) } }, 1, /^1 snapshot waits /],
+  ['upload', 'critical', { pending: PENDING(25 * HOUR) }, 2, /oldest for 1 d/],
+  [
+    'upload',
+    'warning',
+    { newestInBucket: newest(3 * DAY) },
+    0,
+    /3 d old, and newer ones are here alone: run/,
+  ],
+  [
+    'upload',
+    'warning',
+    { newestInBucket: null },
+    0,
+    /No snapshot .* in the bucket: run "snapshot-writer sync"/,
+  ],
+  ['upload', 'ok', { bucketFailure: DOWN, newestInBucket: null }, 0, /last upload was 4 h ago/],
+  [
+    'bucket',
+    'warning',
+    { bucketFailure: DOWN },
+    0,
+    /\(S3_UNREACHABLE\): nobody answers.*"snapshot-writer check-storage"/,
+  ],
+  ['bucket', 'warning', { bucketFailure: DOWN, pending: PENDING(23 * HOUR) }, 0, /cannot be asked/],
+  ['bucket', 'critical', { bucketFailure: DOWN, pending: PENDING(25 * HOUR) }, 0, /cannot be asked/],
+  ['drill', 'ok', { drills: [drill(6 * DAY)] }, 6 * 86400, /6 d ago and passed/],
+  ['drill', 'warning', { drills: [] }, null, /No restore has been rehearsed.*Run "snapshot-writer drill"/],
+  ['drill', 'warning', { drills: [drill(8 * DAY)] }, 8 * 86400, /8 d ago, longer than a week/],
+  [
+    'drill',
+    'critical',
+    { drills: [drill(HOUR, 'failed', { reason: 'index Metric_key is broken' })] },
+    3600,
+    /failed: index Metric_key is broken\. Find/,
+  ],
+  [
+    'drill',
+    'warning',
+    { drills: [drill(HOUR, 'inconclusive', { reason: 'no bucket' })] },
+    3600,
+    /inconclusive: no bucket\. Nothing is proven/,
+  ],
+  [
+    'drill',
+    'critical',
+    { drills: [drill(HOUR), drill(9 * DAY, 'failed', { tier: 's3' })] },
+    3600,
+    /\(s3, 9 d ago\) failed/,
+  ],
+  ['integrity', 'ok', { counters: { integrity: null } }, null, /has been checked/],
+  [
+    'integrity',
+    'critical',
+    { counters: { integrity: { healthy: false, imageOf: ago(HOUR) } } },
+    0,
+    /damage .* 1 h ago: stop writing/,
+  ],
+  [
+    'collapse',
+    'critical',
+    { collapse: { reason: 'b is empty, a before it was not' } },
+    1,
+    /b is empty, a before it was not\. Older .*"snapshot-writer acknowledge"/,
+  ],
+  ['manifests', 'critical', { damaged: ['x: cut off', 'y: gone'] }, 2, /^2 manifests .* x: cut off\. Move/],
+  ['restore', 'warning', { unfinishedRestore: true }, 1, /settles it/],
+  ['disk', 'warning', { freeBytes: 119, imageBytes: 60 }, 119, /119 B are free.*60 B: free space/],
+  ['disk', 'ok', { freeBytes: 120, imageBytes: 60 }, 120, /120 B/],
+  ['disk', 'critical', { freeBytes: 59, imageBytes: 60 }, 59, /does not fit; free space/],
+  ['disk', 'warning', { freeBytes: 60, imageBytes: 60 }, 60, /less than twice/],
+  ['disk', 'ok', { imageBytes: null }, 50_000_000_000, /50\.0 GB are free/],
+  ['disk', 'warning', { freeBytes: null }, null, /cannot be found out/],
+  [
+    'growth',
+    'ok',
+    { growth: { bytes: 24_000, from: ago(2 * DAY), to: ago(DAY) }, freeBytes: 240_000 },
+    24_000,
+    /last 2 d added 24\.0 kB a day.* full in 10 d/,
+  ],
+  ['growth', 'ok', { growth: null }, null, /too few/],
+  ['growth', 'ok', { growth: { bytes: 0, from: ago(2 * DAY), to: ago(DAY) } }, 0, /added 0 B a day\.$/],
+])('%s is %s for %j', (name, verdict, facts, value, reason) => {
+  expect(check(name, facts)).toEqual({ name, verdict, value, reason: expect.stringMatching(reason) });
+});
+
+test('every reason is whole sentences, of bounded length whatever others say', () => {
+  const long = 'x'.repeat(5000);
+  const { checks } = judged({
+    bucketFailure: { code: 'S3_FAILED', message: long },
+    drills: [drill(HOUR, 'failed', { reason: long })],
+    collapse: { reason: long },
+    damaged: [long],
+  });
+  for (const { reason } of checks) {
+    expect(reason).toMatch(/^[A-Z0-9].*\.$/);
+    expect(reason.length).toBeLessThan(500);
+  }
+});
+
+test('warnings are healthy, one critical check is not', () => {
+  expect(judged({ unfinishedRestore: true })).toMatchObject({ healthy: true, verdict: 'warning' });
+  expect(judged({ unfinishedRestore: true, freeBytes: 1 })).toMatchObject({
+    healthy: false,
+    verdict: 'critical',
+  });
+});
+
+test('a schedule that cannot be understood is told, not guessed', () => {
+  const error = new Error('SNAPSHOT_CRON_SCHEDULE is no cron expression: "x"');
+  expect(check('age', {}, { schedule: error })).toMatchObject({
+    verdict: 'critical',
+    reason: expect.stringContaining('SNAPSHOT_CRON_SCHEDULE is no cron expression: "x".'),
+  });
+});
+
+describe('missed runs', () => {
+  const at = (text) => Date.parse(`2026-01-${text}Z`);
+  test.each([
+    // The grace of a run: ten minutes, or half of what lies between two runs.
+    ['0 */6 * * *', '10T00:00:01', '10T06:09:00', 0],
+    ['0 */6 * * *', '10T00:00:01', '10T06:11:00', 1],
+    ['* * * * *', '10T10:00:00', '10T10:01:29', 0],
+    ['* * * * *', '10T10:00:00', '10T10:01:31', 1],
+    ['*/10 * * * * *', '10T10:00:00', '10T10:00:16', 1],
+    // On working days at eight: nothing is missing on Sunday evening.
+    ['0 8 * * 1-5', '09T08:00:01', '11T20:00:00', 0],
+    ['0 8 * * 1-5', '08T08:00:01', '11T20:00:00', 1],
+    // A snapshot made at the due time itself, and one from a clock that was ahead.
+    ['0 */6 * * *', '10T06:00:00', '10T09:00:00', 0],
+    ['0 */6 * * *', '12T00:00:00', '10T09:00:00', 0],
+  ])('of "%s" since %s at %s: %d', (expression, since, now, missed) => {
+    expect(missedRuns(schedule(expression), new Date(at(since)), at(now))).toBe(missed);
+  });
+
+  test('a schedule that begins in the future has missed nothing', () => {
+    const never = { latest: () => undefined, next: () => new Date(NOW + DAY) };
+    expect(missedRuns(never, new Date(0), NOW)).toBe(0);
+  });
+});

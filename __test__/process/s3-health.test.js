@@ -1,0 +1,114 @@
+'use strict';
+
+// Status and metrics with a bucket: what waits, what cannot be asked, and how long anybody waits for that.
+
+const assert = require('node:assert/strict');
+const fs = require('node:fs');
+const path = require('node:path');
+const { after, before, describe, test } = require('node:test');
+const { createDatabase } = require('../support/database.js');
+const { filesBelow } = require('../support/files.js');
+const { samples, verdicts } = require('../support/health.js');
+const { refused } = require('../support/rig.js');
+const { assertSecretKept, makeS3Rig } = require('../support/s3.js');
+const { startWeed } = require('../support/s3-servers.js');
+
+const DAY_MS = 24 * 60 * 60 * 1000;
+
+describe('health with a bucket', () => {
+  let server;
+  before(async () => (server = await startWeed()));
+  after(() => server.stop());
+
+  async function makeApplication(t) {
+    const rig = await makeS3Rig(t, server);
+    createDatabase(rig.database);
+    await rig.writer.createSnapshot('first');
+    return rig;
+  }
+
+  /** The two checks about the bucket. */
+  async function judged(rig) {
+    const { upload, bucket } = await verdicts(rig.writer);
+    return { upload, bucket };
+  }
+
+  test('an upload that fails is told until it is made up for', async (t) => {
+    const rig = await makeApplication(t);
+    assert.deepEqual(await judged(rig), { upload: 'ok', bucket: 'ok' });
+
+    rig.proxy.down();
+    await refused(rig.writer.createSnapshot('second'), 'UPLOAD_FAILED');
+    assert.deepEqual(await judged(rig), { upload: 'warning', bucket: 'warning' });
+    const status = await rig.writer.status();
+    assert.equal(status.pendingUploads, 1);
+    assert.equal(status.latest.name, 'second');
+    const broken = await samples(rig.writer);
+    assert.equal(broken.snapshot_pending_uploads, 1);
+    assert.equal(broken.snapshot_upload_failures_total, 1);
+    assert.equal(broken.snapshot_failed_total, 1);
+    assert.equal(broken.snapshot_created_total, 1);
+    assert.equal(broken.snapshot_last_created_timestamp, status.latest.createdAt.getTime() / 1000);
+    assert.equal(broken.snapshot_oldest_pending_timestamp, status.latest.createdAt.getTime() / 1000);
+
+    rig.proxy.mend();
+    assert.deepEqual(await judged(rig), { upload: 'warning', bucket: 'ok' });
+    await rig.writer.sync();
+    assert.deepEqual(await judged(rig), { upload: 'ok', bucket: 'ok' });
+    const mended = await samples(rig.writer);
+    assert.equal(mended.snapshot_pending_uploads, 0);
+    assert.equal(mended.snapshot_uploads_total, 2);
+    assert.equal(mended['snapshot_kept{tier="s3"}'], 2);
+    assert.ok(mended.snapshot_uploaded_bytes_total > 0);
+    assert.ok(mended.snapshot_last_uploaded_timestamp > broken.snapshot_last_uploaded_timestamp);
+    assertSecretKept(rig);
+  });
+
+  test('what waits for more than a day is critical', async (t) => {
+    const rig = await makeApplication(t);
+    rig.proxy.down();
+    await refused(rig.writer.createSnapshot('second'), 'UPLOAD_FAILED');
+    const now = Date.now;
+    t.after(() => (Date.now = now));
+    Date.now = () => now() + DAY_MS + 60_000;
+    assert.deepEqual(await judged(rig), { upload: 'critical', bucket: 'critical' });
+  });
+
+  test('snapshots from before the bucket are missing in it until sync', async (t) => {
+    const rig = await makeS3Rig(t, server);
+    createDatabase(rig.database);
+    await rig.writer.createSnapshot('first', { s3: false });
+    assert.deepEqual(await judged(rig), { upload: 'warning', bucket: 'ok' });
+    await rig.writer.sync();
+    assert.deepEqual(await judged(rig), { upload: 'ok', bucket: 'ok' });
+  });
+
+  test('the bucket as last seen is as large as it is', async (t) => {
+    const rig = await makeApplication(t);
+    await rig.writer.createSnapshot('second');
+    const read = await samples(rig.writer);
+    const isOurs = (file) => /^(packs|snapshots)[\\/]/.test(path.relative(rig.snapshotDir, file));
+    const ours = filesBelow(rig.snapshotDir).filter(isOurs);
+    const bytes = ours.reduce((sum, file) => sum + fs.statSync(file).size, 0);
+    assert.equal(read['snapshot_stored_bytes{tier="s3"}'], bytes);
+    assert.equal(read['snapshot_stored_bytes{tier="local"}'], bytes);
+    assert.ok(ours.length >= 4, 'two manifests and their packs');
+  });
+
+  test('metrics never ask the bucket', async (t) => {
+    const rig = await makeApplication(t);
+    rig.proxy.forget();
+    await samples(rig.writer);
+    assert.deepEqual(rig.proxy.requests(), []);
+  });
+
+  test('a bucket that takes requests and says nothing is no reason to say nothing', async (t) => {
+    const rig = await makeApplication(t);
+    rig.proxy.blackhole({ times: Infinity });
+    const { checks, latest, snapshots } = await rig.writer.status();
+    const bucket = checks.find(({ name }) => name === 'bucket');
+    assert.equal(bucket.verdict, 'warning');
+    assert.match(bucket.reason, /S3_UNREACHABLE.*did not answer within 10 s/);
+    assert.deepEqual([latest.name, snapshots], ['first', 1]);
+  });
+});

@@ -1,0 +1,239 @@
+'use strict';
+
+// From facts to verdicts. Pure: everything that a verdict depends on is an argument.
+
+const { size, age, span, time, count } = require('../words.js');
+const { missedRuns } = require('./missed-runs.js');
+
+const DAY_MS = 24 * 60 * 60 * 1000;
+const DRILL_EVERY_MS = 7 * DAY_MS;
+/** Longest quotation of somebody else's words in a reason. */
+const QUOTED = 200;
+
+const RANKS = ['ok', 'warning', 'critical'];
+
+/**
+ * The verdicts on the facts that the worker gathered. `schedule` is a Schedule, or the error that says
+ * why there is none; `usesBucket` is whether S3 is on.
+ */
+function judge(facts, { now, schedule, usesBucket }) {
+  const checks = [
+    judgeAge(facts, schedule, now),
+    ...(usesBucket ? [judgeUpload(facts, now), judgeBucket(facts, now)] : []),
+    judgeDrill(facts, usesBucket, now),
+    judgeIntegrity(facts, now),
+    judgeCollapse(facts),
+    judgeManifests(facts),
+    judgeRestore(facts),
+    judgeDisk(facts),
+    judgeGrowth(facts, now),
+  ];
+  const verdict = RANKS[Math.max(...checks.map((check) => RANKS.indexOf(check.verdict)))];
+  return { healthy: verdict !== 'critical', verdict, checks };
+}
+
+const as = (verdict) => (name, reason, value) => ({ name, verdict, reason, value });
+const ok = as('ok');
+const warning = as('warning');
+const critical = as('critical');
+
+function judgeAge({ newest }, schedule, now) {
+  if (newest === null) {
+    return critical(
+      'age',
+      'There is no snapshot of this database yet: run "snapshot-writer create", and see that a scheduler runs.',
+      null,
+    );
+  }
+  const seconds = secondsSince(newest.createdAt, now);
+  const old = `The newest snapshot is ${age(new Date(newest.createdAt), now)} old`;
+  if (schedule instanceof Error) {
+    return critical(
+      'age',
+      `${old}, and when the next is due is unknown: ${sentence(schedule.message)}`,
+      seconds,
+    );
+  }
+  const missed = missedRuns(schedule, new Date(newest.createdAt), now);
+  if (missed === 0) {
+    const due = span(schedule.next(new Date(now)) - now);
+    return ok('age', `${old}; the next is due in ${due} (schedule ${schedule.text}).`, seconds);
+  }
+  return (missed === 1 ? warning : critical)(
+    'age',
+    `${old}: ${count(missed, 'run')} of the schedule ${schedule.text} brought none. ` +
+      'See that the scheduler runs and what its log says, or run "snapshot-writer create".',
+    seconds,
+  );
+}
+
+function judgeUpload({ pending, newest, newestInBucket, bucketFailure, counters }, now) {
+  if (pending.count > 0) {
+    return (isOld(pending, now) ? critical : warning)(
+      'upload',
+      `${count(pending.count, 'snapshot')} ${pending.count === 1 ? 'waits' : 'wait'} for the upload, ` +
+        `the oldest for ${age(new Date(pending.oldest), now)}: run "snapshot-writer sync", which says what is wrong.`,
+      pending.count,
+    );
+  }
+  if (bucketFailure) {
+    const last = counters.lastUploaded;
+    return ok(
+      'upload',
+      `No snapshot waits for its upload; the last upload was ${last ? `${age(new Date(last), now)} ago` : 'never'}.`,
+      0,
+    );
+  }
+  if (newest !== null && newestInBucket?.createdAt !== newest.createdAt) {
+    const there = newestInBucket
+      ? `The newest snapshot in the bucket is ${age(new Date(newestInBucket.createdAt), now)} old, and newer ones are here alone`
+      : 'No snapshot of this database is in the bucket';
+    return warning('upload', `${there}: run "snapshot-writer sync".`, 0);
+  }
+  const there = newest ? `the newest is ${age(new Date(newest.createdAt), now)} old` : 'there is none yet';
+  return ok('upload', `Every snapshot that is made is in the bucket; ${there}.`, 0);
+}
+
+const isOld = ({ oldest }, now) => oldest !== null && now - new Date(oldest) > DAY_MS;
+
+function judgeBucket({ bucketFailure, pending }, now) {
+  if (bucketFailure === null) return ok('bucket', 'The bucket answers.', 1);
+  const { code, message } = bucketFailure;
+  return (isOld(pending, now) ? critical : warning)(
+    'bucket',
+    `The bucket cannot be asked (${code}): ${sentence(message)} ` +
+      'Snapshots stay on this disk alone until it can; run "snapshot-writer check-storage".',
+    0,
+  );
+}
+
+/** The newest drill of each tier counts: a good local one says nothing about the bucket. */
+function judgeDrill({ drills }, usesBucket, now) {
+  const known = drills.filter(({ tier }) => usesBucket || tier !== 's3');
+  const newest = Math.max(...known.map(({ at }) => Date.parse(at)));
+  const value = known.length === 0 ? null : secondsSince(newest, now);
+  const judged = [
+    judgeDrillAge(newest, value, now),
+    ...known.map((drill) => judgeDrillOutcome(drill, value, now)),
+  ];
+  const rank = ({ verdict }) => RANKS.indexOf(verdict);
+  return judged.reduce((worst, next) => (rank(next) > rank(worst) ? next : worst));
+}
+
+function judgeDrillAge(newest, value, now) {
+  const howTo = 'Run "snapshot-writer drill", best on a schedule: a snapshot that nobody restores is a hope.';
+  if (value === null) return warning('drill', `No restore has been rehearsed yet. ${howTo}`, value);
+  const ago = `The last restore drill was ${age(new Date(newest), now)} ago`;
+  return now - newest > DRILL_EVERY_MS
+    ? warning('drill', `${ago}, longer than a week. ${howTo}`, value)
+    : ok('drill', `${ago} and passed.`, value);
+}
+
+function judgeDrillOutcome({ outcome, reason, tier, at }, value, now) {
+  const ago = `${age(new Date(at), now)} ago`;
+  const which = `The restore drill of ${time(new Date(at))} (${tier ? `${tier}, ` : ''}${ago})`;
+  switch (outcome) {
+    case 'passed':
+      return ok('drill', `${which} passed.`, value);
+    case 'failed':
+      return critical(
+        'drill',
+        `${which} failed: ${sentence(reason ?? 'no reason is known')} ` +
+          'Find a snapshot that is good with "snapshot-writer verify", mend the reason, drill again.',
+        value,
+      );
+    default:
+      return warning(
+        'drill',
+        `${which} was inconclusive: ${sentence(reason ?? 'no reason is known')} Nothing is proven; drill again.`,
+        value,
+      );
+  }
+}
+
+function judgeIntegrity({ counters: { integrity } }, now) {
+  if (!integrity) return ok('integrity', 'No image of the database has been checked by SQLite yet.', null);
+  const ago = `${age(new Date(integrity.imageOf), now)} ago`;
+  return integrity.healthy
+    ? ok('integrity', `SQLite found no damage in the database as it was ${ago}.`, 1)
+    : critical(
+        'integrity',
+        `SQLite found damage in the database as it was ${ago}: ` +
+          'stop writing to it, and restore the newest snapshot that "snapshot-writer verify --level database" finds good.',
+        0,
+      );
+}
+
+function judgeCollapse({ collapse }) {
+  if (collapse === null) return ok('collapse', 'No snapshot lost the content of the one before it.', 0);
+  return critical(
+    'collapse',
+    `The database seems to have lost its content: ${sentence(collapse.reason)} Older snapshots are kept. ` +
+      'Restore a good one, or run "snapshot-writer acknowledge" when the loss is meant.',
+    1,
+  );
+}
+
+function judgeManifests({ damaged }) {
+  if (damaged.length === 0) return ok('manifests', 'Every manifest can be read.', 0);
+  return critical(
+    'manifests',
+    `${count(damaged.length, 'manifest')} cannot be read, the first is ${sentence(damaged[0])} ` +
+      'Move such a file away and bring it back from the bucket or another copy ("snapshot-writer sync --direction down").',
+    damaged.length,
+  );
+}
+
+function judgeRestore({ unfinishedRestore }) {
+  return unfinishedRestore
+    ? warning(
+        'restore',
+        'A restore is going on, or was cut off: the next operation that writes settles it, such as "snapshot-writer create".',
+        1,
+      )
+    : ok('restore', 'No restore was cut off.', 0);
+}
+
+function judgeDisk({ freeBytes, imageBytes }) {
+  if (freeBytes === null) return warning('disk', 'The free space of the disk cannot be found out.', null);
+  const free = `${size(freeBytes)} are free on the disk of the snapshots`;
+  if (imageBytes === null) return ok('disk', `${free}.`, freeBytes);
+  const need = `the database has ${size(imageBytes)}`;
+  const remedy = 'free space, or move SNAPSHOT_DIR to a larger disk.';
+  if (freeBytes < imageBytes) {
+    return critical(
+      'disk',
+      `${free}, and ${need}: a restore or a full snapshot does not fit; ${remedy}`,
+      freeBytes,
+    );
+  }
+  if (freeBytes < 2 * imageBytes) {
+    return warning('disk', `${free}, less than twice what is needed, for ${need}: ${remedy}`, freeBytes);
+  }
+  return ok('disk', `${free}, and ${need}.`, freeBytes);
+}
+
+/** For information: how fast the repository grows is nobody's fault. */
+function judgeGrowth({ growth, freeBytes }, now) {
+  const spanMs = growth ? new Date(growth.to) - new Date(growth.from) : 0;
+  if (spanMs < 60 * 60 * 1000) {
+    return ok('growth', 'The snapshots of the last days are too few to tell how fast they grow.', null);
+  }
+  const perDay = Math.round((growth.bytes * DAY_MS) / spanMs);
+  const since = age(new Date(growth.from), now);
+  const lasts =
+    perDay > 0 && freeBytes !== null ? `; at that pace the disk is full in ${days(freeBytes / perDay)}` : '';
+  return ok('growth', `Snapshots of the last ${since} added ${size(perDay)} a day${lasts}.`, perDay);
+}
+
+const days = (number) => span(number * DAY_MS);
+
+const secondsSince = (date, now) => Math.max(0, Math.round((now - new Date(date)) / 1000));
+
+/** Somebody else's words, as one sentence of bounded length. */
+function sentence(text) {
+  const short = text.length > QUOTED ? `${text.slice(0, QUOTED - 1)}…` : text;
+  return /[.!?…]$/.test(short) ? short : `${short}.`;
+}
+
+module.exports = { judge };

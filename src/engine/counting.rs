@@ -1,0 +1,169 @@
+//! What a job leaves in the counters. Never fails a job: a count that cannot be written is a warning.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use serde_json::Value;
+
+use super::{Context, create};
+use crate::error::{Code, Error, Result};
+use crate::repository::Repository;
+use crate::repository::counters::{self, Counters, InBucket, Note};
+use crate::repository::manifest;
+use crate::storage::Store;
+
+type Change = Box<dyn FnOnce(&mut Counters) + Send>;
+
+/// What use cases note along the way; added to the counters when the job is over.
+#[derive(Default)]
+pub(crate) struct Tally {
+    changes: Mutex<Vec<Change>>,
+    note: Mutex<Option<Note>>,
+}
+
+impl Tally {
+    pub(crate) fn add(&self, change: impl FnOnce(&mut Counters) + Send + 'static) {
+        let mut changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
+        changes.push(Box::new(change));
+    }
+}
+
+impl Context {
+    /// Leaves word that a snapshot is being made, so that it counts as failed should the process be killed.
+    pub(crate) fn announce_snapshot(&self) {
+        let mut note = self.tally.note.lock().unwrap_or_else(PoisonError::into_inner);
+        if note.is_some() || !self.repository.is_made() {
+            return;
+        }
+        match Note::leave(&self.repository, &self.counted_database()) {
+            Ok(left) => *note = Some(left),
+            Err(error) => warn(&error),
+        }
+    }
+
+    fn counted_database(&self) -> PathBuf {
+        self.database().unwrap_or_default()
+    }
+}
+
+/// Counts one job.
+pub(crate) struct Counting {
+    operation: String,
+    started: Instant,
+    repository: Repository,
+    database: PathBuf,
+    tally: Arc<Tally>,
+}
+
+impl Counting {
+    pub(crate) fn begin(context: &Context, operation: &str) -> Self {
+        if operation == "createSnapshot" {
+            context.announce_snapshot();
+        }
+        Self {
+            operation: operation.to_owned(),
+            started: Instant::now(),
+            repository: context.repository.clone(),
+            database: context.counted_database(),
+            tally: Arc::clone(&context.tally),
+        }
+    }
+
+    pub(crate) fn end(self, outcome: &Result<Value>) {
+        self.count_outcome(outcome);
+        self.look_into_bucket(outcome);
+        let changes = std::mem::take(&mut *self.tally.changes.lock().unwrap_or_else(PoisonError::into_inner));
+        let note = self.tally.note.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // What is no database makes no repository, and a repository that is not there counts nothing.
+        if changes.is_empty() || !self.repository.is_made() {
+            return;
+        }
+        let added = counters::add(&self.repository, &self.database, note.as_ref(), |counters| {
+            changes.into_iter().for_each(|change| change(counters));
+        });
+        if let Err(error) = added {
+            warn(&error);
+            let _ = note.map(|note| note.take_back(&self.repository));
+        }
+    }
+
+    fn count_outcome(&self, outcome: &Result<Value>) {
+        let took = self.started.elapsed();
+        match (self.operation.as_str(), outcome) {
+            ("createSnapshot", Ok(_)) => self.tally.add(move |counters| counters.count_created(took)),
+            ("createSnapshot", Err(error)) => {
+                let code = error.code;
+                self.tally.add(move |counters| {
+                    counters.failed += 1;
+                    counters.upload_failures += u64::from(code == Code::UploadFailed);
+                    if matches!(code, Code::CheckFailed | Code::DatabaseCorrupt) {
+                        counters.examined(false, create::now());
+                    }
+                });
+            }
+            ("restoreFromSnapshot" | "undoRestore", Ok(_)) => self.tally.add(|counters| counters.restores += 1),
+            ("bootstrapDatabase", Ok(value)) if value["bootstrapped"] == true => {
+                self.tally.add(|counters| counters.restores += 1);
+            }
+            ("restoreFromSnapshot" | "undoRestore" | "bootstrapDatabase", Err(_)) => {
+                self.tally.add(|counters| counters.restore_failures += 1);
+            }
+            ("verifySnapshot", Ok(value)) if value["ok"] == true => {
+                self.tally.add(|counters| counters.verified_good += 1);
+            }
+            ("verifySnapshot", Ok(_)) => self.tally.add(|counters| counters.verified_bad += 1),
+            ("drill", Ok(drill)) => self.count_drill(drill),
+            _ => {}
+        }
+    }
+
+    fn count_drill(&self, drill: &Value) {
+        let outcome = drill["outcome"].as_str().unwrap_or_default().to_owned();
+        self.tally
+            .add(|counters| *counters.drills.entry(outcome).or_default() += 1);
+        let checks = drill["checks"].as_array().into_iter().flatten();
+        let integrity = checks
+            .filter(|check| check["name"] == "integrity_check")
+            .find_map(|check| match check["outcome"].as_str() {
+                Some("passed") => Some(true),
+                Some("failed") => Some(false),
+                _ => None,
+            });
+        let image_of = drill["snapshot"]["createdAt"].as_str().and_then(|at| at.parse().ok());
+        if let (Some(healthy), Some(image_of)) = (integrity, image_of) {
+            self.tally.add(move |counters| counters.examined(healthy, image_of));
+        }
+    }
+
+    /// `metrics` is asked every few seconds and must not wait for a network: it tells what was seen last.
+    fn look_into_bucket(&self, outcome: &Result<Value>) {
+        let changes_bucket = matches!(
+            self.operation.as_str(),
+            "createSnapshot" | "sync" | "deleteSnapshot" | "prune"
+        );
+        let Some(bucket) = self.repository.bucket().filter(|_| changes_bucket && outcome.is_ok()) else {
+            return;
+        };
+        let seen = (|| {
+            let (manifests, packs) = (bucket.list("snapshots/")?, bucket.list("packs/")?);
+            let ids = manifests.iter().filter_map(|object| manifest::parse_key(&object.key));
+            let ids: BTreeSet<_> = ids.map(|(id, _)| id).collect();
+            Ok::<_, Error>(InBucket {
+                snapshots: ids.len() as u64,
+                bytes: manifests.iter().chain(&packs).map(|object| object.size).sum(),
+            })
+        })();
+        if let Ok(seen) = seen {
+            self.tally.add(move |counters| counters.in_bucket = Some(seen));
+        }
+    }
+}
+
+fn warn(error: &Error) {
+    // Whoever may only read the repository counts nothing.
+    if error.code != Code::RepositoryUnwritable {
+        tracing::warn!(code = error.code.as_str(), reason = %error.story(), "the job is done, but it could not be counted");
+    }
+}

@@ -1,0 +1,56 @@
+//! The state of database and repository, for whoever watches over them.
+
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::catalog::Journal;
+use super::find::{everything, plain_files};
+use super::list::infos;
+use super::{Context, health};
+use crate::database::plain_snapshots::PlainSnapshot;
+use crate::error::{Code, Error, Result};
+use crate::repository::survey::{self, Survey};
+
+/// Who watches wants an answer; a bucket that has none by then counts as unreachable.
+const BUCKET_LIMIT: Duration = Duration::from_secs(10);
+
+/// What an operator asks first, and the facts for the verdicts.
+pub(crate) fn status(context: &Context) -> Result<Value> {
+    let journal = Journal::read(context)?;
+    let (survey, plain) = look(context)?;
+    let snapshots = infos(context, &survey, &plain, &journal);
+    let is_snapshot = |info: &&Value| info["kind"] == "snapshot" || info["kind"] == "plain";
+    let facts = health::gather(context, &survey, &plain, &journal)?;
+    Ok(json!({
+        "databasePath": context.config.database_path,
+        "snapshotDir": context.repository.root(),
+        "snapshots": snapshots.len(),
+        "latest": snapshots.iter().find(is_snapshot),
+        "storedBytes": facts.stored_bytes,
+        "unfinishedRestore": facts.unfinished_restore,
+        "bucket": context.config.s3.as_ref().map(|s3| &s3.bucket),
+        "pendingUploads": facts.pending.count,
+        "facts": facts,
+    }))
+}
+
+/// Looks at both tiers, at the bucket not for ever.
+fn look(context: &Context) -> Result<(Survey, Vec<PlainSnapshot>)> {
+    let (answer, answered) = channel();
+    let asking = context.clone();
+    // Left alone when it takes too long: the process ends soon.
+    std::thread::spawn(move || answer.send(everything(&asking)));
+    answered.recv_timeout(BUCKET_LIMIT).unwrap_or_else(|_| {
+        let silent = Error::new(
+            Code::S3Unreachable,
+            format!("the bucket did not answer within {} s", BUCKET_LIMIT.as_secs()),
+        );
+        let here = Survey {
+            bucket_failure: Some(silent),
+            ..survey::local(&context.repository)?
+        };
+        Ok((here, plain_files(context)?))
+    })
+}
