@@ -1,6 +1,8 @@
+import type { DrillOptions, DrillResult } from './lib/drill.js';
 import type { StatusResult } from './lib/health.js';
 import type { S3Options, SnapshotS3Client, StorageCheckResult, SyncOptions, SyncResult } from './lib/s3.js';
 
+export * from './lib/drill.js';
 export * from './lib/health.js';
 export * from './lib/s3.js';
 
@@ -330,6 +332,16 @@ export declare class SnapshotWriter {
    * @throws {SnapshotError} message starts `Failed to check storage: `; `S3_DISABLED` when S3 is off.
    */
   checkStorage(options?: SnapshotOptions): Promise<StorageCheckResult>;
+
+  /**
+   * Tries whether the newest snapshot brings the database back: assembles it aside, checks it, and says how
+   * long that took and how old the data are. Damage and a drill that cannot be done are results.
+   * @throws {SnapshotError} message starts `Failed to drill: `; `INVALID_ARGUMENT` for a bad assertion.
+   */
+  drill(options?: DrillOptions): Promise<DrillResult>;
+
+  /** The last hundred drills, newest first. */
+  drills(options?: SnapshotOptions): Promise<DrillResult[]>;
 
   /**
    * The state of database and repository, judged: is there something to do? Only reads. Waits for locks

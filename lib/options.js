@@ -23,6 +23,12 @@ const oneOf =
 const isSignal = (value) =>
   isObject(value) && typeof value.aborted === 'boolean' && typeof value.addEventListener === 'function';
 
+/** What JSON carries as it is; the worker checks what it means. */
+function isPlainList(value) {
+  const isPlain = (field) => field === null || typeof field === 'string' || Number.isFinite(field);
+  return Array.isArray(value) && value.every((one) => isObject(one) && Object.values(one).every(isPlain));
+}
+
 /** Every public option: what it accepts, how a refusal describes that, and the options inside it. */
 const COMMON = {
   databaseUrl: [isText, 'a non-empty string'],
@@ -64,6 +70,15 @@ const VERIFY = {
 const SYNC = {
   ...COMMON,
   direction: [oneOf('up', 'down', 'both'), "'up', 'down' or 'both'"],
+};
+
+const DRILL = {
+  ...READ,
+  name: [isText, 'the name of a snapshot'],
+  assertions: [isPlainList, 'an array of { name, sql, equals | min | max } with strings and finite numbers'],
+  assertionsFile: [isText, 'the path of a JSON file'],
+  maxDrift: [(value) => typeof value === 'number' && value >= 0 && value <= 1, 'a number from 0 to 1'],
+  assertionTimeoutMs: [isDuration, 'a whole number of milliseconds'],
 };
 
 /** Checks an options object and returns a copy of what was given (`undefined` means not given). */
@@ -131,4 +146,4 @@ function checkPath(path, what) {
   }
 }
 
-module.exports = { checkOptions, checkName, checkPath, READ, VERIFY, SYNC };
+module.exports = { checkOptions, checkName, checkPath, READ, VERIFY, SYNC, DRILL };

@@ -12,4 +12,10 @@ function withDates(record) {
   return DATES.reduce(withDate, record);
 }
 
-module.exports = { withDate, withDates };
+/** A restore drill as the API hands it out. */
+function withDrillDates(drill) {
+  const { snapshot } = drill;
+  return { ...withDate(drill, 'at'), snapshot: snapshot && withDate(snapshot, 'createdAt') };
+}
+
+module.exports = { withDate, withDates, withDrillDates };

@@ -7,8 +7,8 @@ const { logTo, once } = require('./callbacks.js');
 const { resolveConfig, currentSnapshotDir } = require('./config.js');
 const { withPrefix } = require('./errors.js');
 const health = require('./health/index.js');
-const { checkOptions, checkName, checkPath, READ, VERIFY, SYNC } = require('./options.js');
-const { withDates, withDate } = require('./records.js');
+const { checkOptions, checkName, checkPath, READ, VERIFY, SYNC, DRILL } = require('./options.js');
+const { withDates, withDate, withDrillDates } = require('./records.js');
 const s3Client = require('./s3-client.js');
 const { currentBucket, s3IsOff } = require('./s3-config.js');
 const { runJob, notAllowed } = require('./worker-client.js');
@@ -142,6 +142,25 @@ class SnapshotWriter {
     return this.#attempt('Failed to check storage: ', async () => {
       const { value } = await this.#run('checkStorage', {}, options, 'repository');
       return value;
+    });
+  }
+
+  async drill(options) {
+    return this.#attempt('Failed to drill: ', async () => {
+      const { name, assertions, assertionsFile, ...rest } = checkOptions(options, DRILL);
+      const { tier, maxDrift = 0.5, assertionTimeoutMs = 30_000, ...others } = rest;
+      if (name !== undefined) checkName(name);
+      const file = assertionsFile && path.resolve(assertionsFile);
+      const args = { name, tier, assertions, assertionsFile: file, maxDrift, assertionTimeoutMs };
+      const { value } = await this.#run('drill', args, others, 'repository');
+      return withDrillDates(value);
+    });
+  }
+
+  async drills(options) {
+    return this.#attempt('Failed to list drills: ', async () => {
+      const { items } = await this.#run('drills', {}, options, 'repository');
+      return items.map(withDrillDates);
     });
   }
 

@@ -18,6 +18,7 @@ mod database;
 mod engine;
 mod error;
 mod failpoint;
+mod finding;
 #[cfg(test)]
 mod layers;
 mod priority;

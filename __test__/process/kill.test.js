@@ -51,6 +51,10 @@ const SCENARIOS = {
     // When the killed one had committed, undoing it once more goes back.
     endsAsEither: true,
   },
+  'a drill': {
+    steps: /^drill\./,
+    act: (rig) => rig.writer.drill(),
+  },
   'a deletion': {
     steps: /^delete\./,
     act: (rig, attempt) => rig.writer.deleteSnapshot(attempt === 1 ? 'second' : 'first'),

@@ -6,6 +6,7 @@
 const { Command, CommanderError, InvalidArgumentError, Option } = require('commander');
 const { version } = require('../../package.json');
 const commands = require('./commands.js');
+const drill = require('./drill.js');
 const exitCodes = require('./exit-codes.js');
 const health = require('./health.js');
 const { runCommand, printError } = require('./session.js');
@@ -14,10 +15,10 @@ const storage = require('./storage.js');
 const HELP = `
 Exit codes:
   0    done
-  1    failed
+  1    failed; a drill could not be carried out
   2    wrong usage, or a confirmation is needed and nobody can be asked (--yes)
-  3    the verification or the check of the storage found problems, or the
-       status is critical; warnings of the status end with 0
+  3    the verification, the check of the storage or the drill found problems,
+       or the status is critical; warnings of the status end with 0
   130  interrupted or declined
 
 Environment:
@@ -108,7 +109,20 @@ function build(done) {
   add('check-storage', 'test what the bucket and its credentials allow', storage.check);
   add('status', 'judge the state of database and snapshots', health.status);
   add('metrics', 'print the metrics in the text format of Prometheus', health.metrics);
+  add('drill [name]', 'try whether the newest (or this) snapshot brings the database back', drill.drill)
+    .addOption(tier())
+    .option('--assertions <file>', 'JSON file with what must hold in the restored data')
+    .option('--max-drift <share>', 'by which rows may differ from the live database (default: 0.5)', share);
+  add('drills', 'list the restore drills so far', drill.drills);
   return program;
+}
+
+function share(text) {
+  const value = Number(text);
+  if (text.trim() === '' || !(value >= 0 && value <= 1)) {
+    throw new InvalidArgumentError('It must be a number from 0 to 1.');
+  }
+  return value;
 }
 
 function usageExitCode(error, json) {

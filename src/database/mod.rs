@@ -1,5 +1,6 @@
 //! The only code that names `rusqlite`: pages in, pages out, and the application's table.
 
+pub(crate) mod assertions;
 pub(crate) mod catalog;
 mod catalog_dates;
 pub(crate) mod catalog_mirror;
@@ -10,9 +11,11 @@ pub(crate) mod header;
 pub(crate) mod holders;
 pub(crate) mod image;
 mod image_vfs;
+pub(crate) mod migrations;
 pub(crate) mod offline;
 pub(crate) mod plain_snapshots;
 pub(crate) mod raw_files;
+pub(crate) mod row_counts;
 pub(crate) mod rows;
 pub(crate) mod source;
 pub(crate) mod target;

@@ -56,8 +56,19 @@ pub(crate) fn assemble(
         .prefix(prefix)
         .tempfile_in(folder)
         .map_err(&unwritable)?;
+    write_image(context, target, &file, unwritable)?;
+    Ok(file)
+}
+
+/// Writes an image and compares it with its SHA-256.
+pub(crate) fn write_image(
+    context: &Context,
+    target: &mut Target,
+    out: impl Write,
+    unwritable: impl Fn(io::Error) -> Error,
+) -> Result<()> {
     let total = u64::from(target.page_size) * u64::from(target.page_count());
-    let mut out = BufWriter::with_capacity(1 << 20, file);
+    let mut out = BufWriter::with_capacity(1 << 20, out);
     let mut done = 0;
     target.read_all(|run| {
         context.host.check_alive()?;
@@ -66,7 +77,7 @@ pub(crate) fn assemble(
         context.host.progress("assemble", done, total, "bytes");
         Ok(())
     })?;
-    out.into_inner().map_err(|error| unwritable(error.into_error()))
+    out.flush().map_err(unwritable)
 }
 
 fn unwritable(path: &Path, error: io::Error) -> Error {

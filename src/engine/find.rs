@@ -1,5 +1,6 @@
 //! From a name to a snapshot.
 
+use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::{Context, catalog};
@@ -21,6 +22,13 @@ impl Found {
         match self {
             Self::Packed(head) => head.id.to_string(),
             Self::Plain(plain) => plain.record.id.clone(),
+        }
+    }
+
+    pub(crate) fn created_at(&self) -> Timestamp {
+        match self {
+            Self::Packed(head) => head.created_at,
+            Self::Plain(plain) => plain.record.created_at,
         }
     }
 

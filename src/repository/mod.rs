@@ -13,6 +13,7 @@ pub(crate) mod bucket;
 pub(crate) mod bytes;
 pub(crate) mod cache;
 pub(crate) mod counters;
+pub(crate) mod drills;
 pub(crate) mod extents;
 pub(crate) mod folder;
 pub(crate) mod hash;

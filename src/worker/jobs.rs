@@ -69,6 +69,16 @@ fn operate(context: Context, operation: &str, args: &Args, channel: &Channel) ->
         }
         "checkStorage" => engine::check_storage(&context),
         "acknowledge" => engine::acknowledge(&context),
+        "drill" => {
+            let request: engine::DrillRequest = args.all()?;
+            let context = context.of_tier(args.get("tier")?);
+            Ok(json!(engine::drill(&context, &request)?))
+        }
+        "drills" => {
+            let drills = engine::drills(&context)?;
+            channel.items(&drills.iter().map(|drill| json!(drill)).collect::<Vec<_>>());
+            Ok(json!({}))
+        }
         "status" => engine::status(&context),
         "metrics" => engine::metrics(&context),
         other => fail!(Internal, "unknown operation {other}"),
@@ -86,6 +96,12 @@ impl Args {
                 Error::new(Code::InvalidArgument, format!("the argument {name} is malformed")).because(error)
             }),
         }
+    }
+
+    /// All of them, as one thing.
+    fn all<T: DeserializeOwned>(&self) -> Result<T> {
+        serde_json::from_value(Value::Object(self.0.clone()))
+            .map_err(|error| Error::new(Code::InvalidArgument, "the arguments are malformed").because(error))
     }
 
     fn text(&self, name: &str) -> Result<String> {

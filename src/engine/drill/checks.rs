@@ -1,0 +1,268 @@
+//! What is checked on an assembled image.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::{Assembled, Request, told};
+use crate::config::Check as Level;
+use crate::database::assertions::{self, Assertion};
+use crate::database::check;
+use crate::database::image::{self, ImageDatabase};
+use crate::database::migrations::{self, History};
+use crate::database::row_counts::{self, Counts, Limits};
+use crate::engine::Context;
+use crate::error::{Error, Result};
+use crate::finding::Check;
+
+const INTEGRITY: &str = "integrity_check";
+const FOREIGN_KEYS: &str = "foreign_key_check";
+const ROWS: &str = "row_counts";
+const MIGRATIONS: &str = "migrations";
+/// Checks that compare with the live database, and cannot be done without it.
+pub(super) const COMPARISONS: [&str; 2] = [ROWS, MIGRATIONS];
+
+/// Tables of fewer rows than this come and go; a difference below it is no drift.
+const FEW_ROWS: u64 = 10;
+/// Counting the rows of the live database ends then.
+const COUNTING: Duration = Duration::from_secs(60);
+/// Tables and migrations that a detail names.
+const NAMED: usize = 3;
+
+/// Runs every check; one that fails does not spare the next.
+pub(super) fn run(
+    context: &Context,
+    request: &Request,
+    assertions: &[Assertion],
+    assembled: Assembled,
+    checks: &mut Vec<Check>,
+) -> Result<()> {
+    if assembled.pages == 0 {
+        checks.push(Check::passed(INTEGRITY, "the image is an empty database"));
+        return Ok(());
+    }
+    let mut image = match image::open(Box::new(assembled.into_image())) {
+        Ok(image) => image,
+        Err(error) => {
+            checks.push(Check::failed(INTEGRITY, error.story()));
+            return Ok(());
+        }
+    };
+    let total = 4 + assertions.len() as u64;
+    let progress = |done| context.host.progress("check", done, total, "checks");
+    progress(0);
+    // First, because a statement that is no assertion ends the drill.
+    let host = Arc::clone(&context.host);
+    let alive = Arc::new(move || host.check_alive().is_ok());
+    let limit = Duration::from_millis(request.assertion_timeout_ms);
+    let asserted = assertions::check(image.connection_mut(), assertions, limit, alive.clone())?;
+    progress(assertions.len() as u64);
+    let integrity = check::check(&mut image, Level::Full, alive)?;
+    checks.push(verdict(INTEGRITY, integrity, "SQLite finds nothing wrong"));
+    progress(total - 3);
+    let foreign_keys = check::check_foreign_keys(&image)?;
+    checks.push(verdict(FOREIGN_KEYS, foreign_keys, "every row has its parents"));
+    progress(total - 2);
+    checks.push(rows(context, request, &image)?);
+    progress(total - 1);
+    checks.push(migrations(context, &image)?);
+    checks.extend(asserted);
+    progress(total);
+    Ok(())
+}
+
+fn verdict(name: &str, finding: Option<String>, good: &str) -> Check {
+    match finding {
+        None => Check::passed(name, good),
+        Some(finding) => Check::failed(name, finding),
+    }
+}
+
+/// What a comparison gives when the image itself does not let it be made.
+fn unreadable(context: &Context, name: &str, error: &Error) -> Result<Check> {
+    context.host.check_alive()?;
+    Ok(Check::failed(name, error.story()))
+}
+
+fn rows(context: &Context, request: &Request, image: &ImageDatabase) -> Result<Check> {
+    let stored = match row_counts::of_image(image) {
+        Ok(counts) => counts,
+        Err(error) => return unreadable(context, ROWS, &error),
+    };
+    let limits = Limits {
+        deadline: Instant::now() + COUNTING,
+        longest_hold: context.config.max_writer_stall(),
+    };
+    let live = context
+        .database()
+        .and_then(|database| row_counts::of_database(&database, &limits, &|| context.host.check_alive()));
+    context.host.check_alive()?;
+    Ok(match live {
+        Ok(live) => drift(&stored, &live, request.max_drift),
+        Err(error) => Check::inconclusive(
+            ROWS,
+            format!(
+                "{} in the snapshot; the live database cannot be counted: {}",
+                in_words(&stored),
+                told(&error)
+            ),
+        ),
+    })
+}
+
+/// Compares table by table. A table that one side lacks has no rows there.
+fn drift(stored: &Counts, live: &Counts, limit: f64) -> Check {
+    struct Drift<'a> {
+        table: &'a str,
+        stored: u64,
+        live: u64,
+        share: f64,
+    }
+    let tables: BTreeSet<&String> = stored.keys().chain(live.keys()).collect();
+    let mut drifts: Vec<Drift<'_>> = tables
+        .into_iter()
+        .filter_map(|table| {
+            let of = |counts: &Counts| counts.get(table).copied().unwrap_or(Some(0));
+            let (stored, live) = (of(stored)?, of(live)?);
+            let difference = stored.abs_diff(live);
+            let share = if difference < FEW_ROWS {
+                0.0
+            } else {
+                difference as f64 / stored.max(live) as f64
+            };
+            Some(Drift {
+                table,
+                stored,
+                live,
+                share,
+            })
+        })
+        .collect();
+    drifts.sort_by(|a, b| b.share.total_cmp(&a.share));
+    let tell = |drift: &Drift<'_>| {
+        let Drift {
+            table,
+            stored,
+            live,
+            share,
+        } = drift;
+        format!(
+            "{table} has {stored} rows in the snapshot and {live} now ({:.0} %)",
+            share * 100.0
+        )
+    };
+    let beyond: Vec<&Drift<'_>> = drifts.iter().filter(|drift| drift.share > limit).collect();
+    if beyond.is_empty() {
+        let largest = drifts.first().filter(|drift| drift.share > 0.0);
+        let largest = largest.map_or_else(String::new, |drift| format!("; largest drift: {}", tell(drift)));
+        let uncounted = match live.values().filter(|rows| rows.is_none()).count() {
+            0 => String::new(),
+            tables => format!("; {tables} live tables took too long to count"),
+        };
+        return Check::passed(ROWS, format!("{}{largest}{uncounted}", in_words(stored)));
+    }
+    let named: Vec<String> = beyond.iter().take(NAMED).map(|drift| tell(drift)).collect();
+    let more = match beyond.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!("; and {more} more tables"),
+    };
+    Check::failed(
+        ROWS,
+        format!("more drift than {:.0} %: {}{more}", limit * 100.0, named.join("; ")),
+    )
+}
+
+fn in_words(counts: &Counts) -> String {
+    format!(
+        "{} rows in {} tables",
+        counts.values().flatten().sum::<u64>(),
+        counts.len()
+    )
+}
+
+fn migrations(context: &Context, image: &ImageDatabase) -> Result<Check> {
+    let stored = match migrations::of_image(image) {
+        Ok(history) => history,
+        Err(error) => return unreadable(context, MIGRATIONS, &error),
+    };
+    if !stored.failed.is_empty() {
+        return Ok(Check::failed(
+            MIGRATIONS,
+            format!(
+                "{} began and did not finish; prisma migrate deploy refuses such a database (P3009)",
+                some(&stored.failed)
+            ),
+        ));
+    }
+    let live = context
+        .database()
+        .and_then(|database| migrations::of_database(&database, context.deadline()));
+    Ok(match live {
+        Ok(live) => compare(&stored, &live),
+        Err(error) => Check::inconclusive(
+            MIGRATIONS,
+            format!(
+                "{} applied in the snapshot; the live database cannot be asked: {}",
+                stored.applied.len(),
+                told(&error)
+            ),
+        ),
+    })
+}
+
+/// Older is fine, for `migrate deploy` goes on from there. What the live database does not know is not.
+fn compare(stored: &History, live: &History) -> Check {
+    if !stored.is_kept && !live.is_kept {
+        return Check::passed(MIGRATIONS, "Prisma keeps no migrations in this database");
+    }
+    if !stored.is_kept && stored.has_tables {
+        return Check::failed(
+            MIGRATIONS,
+            "the snapshot has tables and no history of migrations, unlike the live database; prisma migrate deploy refuses such a database (P3005)",
+        );
+    }
+    let differing: Vec<String> = stored
+        .applied
+        .iter()
+        .filter(|(name, checksum)| live.applied.get(*name) != Some(checksum))
+        .map(|(name, _)| name.clone())
+        .collect();
+    if !differing.is_empty() {
+        return Check::failed(
+            MIGRATIONS,
+            format!(
+                "{} in the snapshot is not what the live database has applied",
+                some(&differing)
+            ),
+        );
+    }
+    let later: Vec<String> = live
+        .applied
+        .keys()
+        .filter(|name| !stored.applied.contains_key(*name))
+        .cloned()
+        .collect();
+    let applied = stored.applied.len();
+    if later.is_empty() {
+        return Check::passed(MIGRATIONS, format!("{applied} applied, as in the live database"));
+    }
+    Check::passed(
+        MIGRATIONS,
+        format!(
+            "{applied} applied; after a restore prisma migrate deploy applies {}",
+            some(&later)
+        ),
+    )
+}
+
+fn some(names: &[String]) -> String {
+    let named = names.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(NAMED) {
+        0 => named,
+        more => format!("{named} and {more} more"),
+    }
+}
+
+#[cfg(test)]
+#[path = "checks_tests.rs"]
+mod tests;

@@ -1,0 +1,126 @@
+//! The newest snapshot of the configured database.
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use crate::database::plain_snapshots::PlainSnapshot;
+use crate::engine::find::{Found, everything, plain_files, plain_objects};
+use crate::engine::{Context, catalog};
+use crate::error::{Error, Result};
+use crate::record::Status;
+use crate::repository::lineage::{self, Lineage};
+use crate::repository::manifest::{Head, Kind};
+use crate::repository::survey::{self, Survey};
+use crate::repository::tiers::Tier;
+
+/// The newest snapshot, whatever its state.
+pub(super) enum Newest {
+    Good(Found),
+    /// It is damaged so badly that nobody can say what it is.
+    Damaged(String),
+    /// There is none, or none that is certain to be meant.
+    None(String),
+}
+
+/// What a look at the tiers found.
+pub(super) struct Look {
+    pub(super) found: Newest,
+    /// Why the bucket was left out.
+    pub(super) bucket_failure: Option<Error>,
+}
+
+/// Looks for the newest snapshot in the tier that was asked for. A damaged one is not passed over:
+/// whoever needs the newest data would not get them.
+pub(super) fn find(context: &Context) -> Result<Look> {
+    let (survey, plain) = look(context)?;
+    let Survey {
+        snapshots,
+        damaged,
+        bucket_failure,
+    } = survey;
+    let heads: Vec<Head> = snapshots.into_iter().map(|listed| listed.head).collect();
+    let found = match own(context, heads)? {
+        Err(others) => Newest::None(others),
+        Ok(heads) => {
+            let newest = newest_of(heads, plain);
+            match damaged_since(context, damaged, newest.as_ref().map(Found::created_at)) {
+                Some(detail) => Newest::Damaged(detail),
+                None => newest.map_or_else(
+                    || Newest::None("there is no snapshot of this database".to_owned()),
+                    Newest::Good,
+                ),
+            }
+        }
+    };
+    Ok(Look { found, bucket_failure })
+}
+
+fn look(context: &Context) -> Result<(Survey, Vec<PlainSnapshot>)> {
+    let repository = &context.repository;
+    match context.tier {
+        None => everything(context),
+        Some(Tier::Local) => Ok((survey::local(repository)?, plain_files(context)?)),
+        Some(Tier::S3) => Ok((
+            survey::bucket(repository, repository.require_bucket()?)?,
+            plain_objects(context)?,
+        )),
+    }
+}
+
+/// The snapshots of the configured database; without one, those of the only database there is.
+fn own(context: &Context, heads: Vec<Head>) -> Result<Result<Vec<Head>, String>> {
+    let made: Vec<Head> = heads.into_iter().filter(|head| head.kind == Kind::Snapshot).collect();
+    let id = match context.database() {
+        Ok(database) => match lineage::find(&context.repository, &database, &made)? {
+            Lineage::Known(id) => Some(id),
+            Lineage::Unknown { .. } => None,
+        },
+        Err(_) => {
+            let first = made.first().map(|head| head.lineage);
+            first.filter(|id| made.iter().all(|head| head.lineage == *id))
+        }
+    };
+    let Some(id) = id else {
+        if made.is_empty() {
+            return Ok(Ok(made));
+        }
+        let mut names: Vec<&str> = made.iter().map(|head| &*head.database_name).collect();
+        names.sort_unstable();
+        names.dedup();
+        return Ok(Err(format!(
+            "no snapshot here is certain to be of this database; there are snapshots of: {}. Drill one by its name",
+            names.join(", ")
+        )));
+    };
+    Ok(Ok(made.into_iter().filter(|head| head.lineage == id).collect()))
+}
+
+fn newest_of(heads: Vec<Head>, plain: Vec<PlainSnapshot>) -> Option<Found> {
+    let packed = heads.into_iter().map(|head| Found::Packed(Box::new(head)));
+    let plain = plain.into_iter().filter(|plain| plain.record.status != Status::Failed);
+    packed
+        .chain(plain.map(|plain| Found::Plain(Box::new(plain))))
+        .max_by_key(Found::created_at)
+}
+
+/// A manifest that cannot be read, and that is younger than what can: its row says when it was made,
+/// else the object's own date does.
+fn damaged_since(context: &Context, damaged: Vec<(Uuid, Error)>, newest: Option<Timestamp>) -> Option<String> {
+    if damaged.is_empty() {
+        return None;
+    }
+    let rows = catalog::rows(context);
+    damaged.into_iter().find_map(|(id, error)| {
+        let row = rows.iter().find(|row| row.id == id.to_string());
+        let born = row.map(|row| row.created_at).or_else(|| published_at(context, id));
+        let is_newer = born.is_none_or(|born| newest.is_none_or(|newest| born > newest));
+        let name = row.map_or_else(|| id.to_string(), |row| row.name.clone());
+        is_newer.then(|| format!("the newest snapshot, {name}, cannot be read: {}", error.story()))
+    })
+}
+
+fn published_at(context: &Context, id: Uuid) -> Option<Timestamp> {
+    let store = context.reading().ok()?;
+    let objects = store.list(&format!("snapshots/{id}.")).ok()?;
+    objects.into_iter().map(|object| object.modified).max()
+}

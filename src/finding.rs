@@ -1,0 +1,44 @@
+//! What became of a check: the words that a restore drill and its history share.
+
+use serde::{Deserialize, Serialize};
+
+/// How a check, or a whole drill, came out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Outcome {
+    Passed,
+    /// It could not be done, so nothing is known.
+    Inconclusive,
+    Failed,
+}
+
+/// One check.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Check {
+    pub(crate) name: String,
+    pub(crate) outcome: Outcome,
+    /// What was seen, in a sentence.
+    pub(crate) detail: String,
+}
+
+impl Check {
+    pub(crate) fn passed(name: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self::new(name, Outcome::Passed, detail)
+    }
+
+    pub(crate) fn failed(name: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self::new(name, Outcome::Failed, detail)
+    }
+
+    pub(crate) fn inconclusive(name: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self::new(name, Outcome::Inconclusive, detail)
+    }
+
+    fn new(name: impl Into<String>, outcome: Outcome, detail: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            outcome,
+            detail: detail.into(),
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! The history of restore drills, one small file each.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::folder::Repository;
+use super::tiers::Tier;
+use crate::error::Result;
+use crate::finding::{Check, Outcome};
+
+const FOLDER: &str = "local/drills/";
+/// Drills that are remembered.
+const KEPT: usize = 100;
+
+/// One restore drill.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Drill {
+    pub(crate) id: Uuid,
+    pub(crate) outcome: Outcome,
+    /// What failed, or why nothing can be said; `None` when it passed.
+    pub(crate) reason: Option<String>,
+    /// `None` when none was found.
+    pub(crate) snapshot: Option<Subject>,
+    /// The tier that was asked for; `None`: both, local first.
+    pub(crate) tier: Option<Tier>,
+    /// How long it took until the database was there: finding, assembling, verifying.
+    pub(crate) rto_ms: Option<u64>,
+    /// Age of the data at the time of the drill.
+    pub(crate) rpo_ms: Option<u64>,
+    pub(crate) checks: Vec<Check>,
+    pub(crate) at: Timestamp,
+}
+
+/// The snapshot of a drill.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Subject {
+    pub(crate) name: String,
+    pub(crate) id: String,
+    pub(crate) created_at: Timestamp,
+}
+
+impl Drill {
+    fn key(&self) -> String {
+        format!("{FOLDER}{}", self.id)
+    }
+
+    /// Writes the drill down, and forgets the oldest ones.
+    pub(crate) fn save(&self, repository: &Repository) -> Result<()> {
+        repository.replace_json(&self.key(), self)?;
+        for old in all(repository)?.iter().skip(KEPT) {
+            repository.local().remove(&old.key())?;
+        }
+        Ok(())
+    }
+}
+
+/// Every drill that is remembered, newest first. One that cannot be read is passed over: nothing
+/// else depends on it.
+pub(crate) fn all(repository: &Repository) -> Result<Vec<Drill>> {
+    let mut drills: Vec<Drill> = Vec::new();
+    for object in repository.local().list(FOLDER)? {
+        match repository.read_json(&object.key) {
+            Ok(drill) => drills.extend(drill),
+            Err(error) => tracing::warn!(reason = %error, "a restore drill of the history is passed over"),
+        }
+    }
+    drills.sort_by_key(|drill| std::cmp::Reverse((drill.at, drill.id)));
+    Ok(drills)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::repository::testing::Place;
+
+    fn drill(second: i64) -> Drill {
+        Drill {
+            id: Uuid::new_v4(),
+            outcome: Outcome::Passed,
+            reason: None,
+            snapshot: None,
+            tier: Some(Tier::S3),
+            rto_ms: Some(12),
+            rpo_ms: None,
+            checks: vec![Check::failed("integrity_check", "an index")],
+            at: Timestamp::from_second(second).unwrap(),
+        }
+    }
+
+    #[test]
+    fn the_newest_hundred_are_kept_newest_first() {
+        let place = Place::new();
+        for second in [5, 3, 9].into_iter().chain(100..200) {
+            drill(second).save(&place.repository).unwrap();
+        }
+        let seconds: Vec<i64> = all(&place.repository)
+            .unwrap()
+            .iter()
+            .map(|drill| drill.at.as_second())
+            .collect();
+        assert_eq!(seconds, (100..200).rev().collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn one_that_cannot_be_read_does_not_hide_the_others() {
+        let place = Place::new();
+        let (good, bad) = (drill(1), drill(2));
+        good.save(&place.repository).unwrap();
+        bad.save(&place.repository).unwrap();
+        place.tamper(&bad.key(), |bytes| bytes.truncate(10));
+        let left = all(&place.repository).unwrap();
+        assert_eq!(left.len(), 1);
+        assert_eq!((left[0].id, &left[0].checks), (good.id, &good.checks));
+    }
+}
