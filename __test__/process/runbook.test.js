@@ -6,7 +6,7 @@
 const assert = require('node:assert/strict');
 const fs = require('node:fs');
 const { after, before, describe, test } = require('node:test');
-const { RUNBOOK, masked, play, sectionsOf } = require('../support/runbook.js');
+const { ID, RUNBOOK, masked, play, sectionsOf } = require('../support/runbook.js');
 const { SITUATIONS } = require('../support/runbook-situations.js');
 const { startWeed } = require('../support/s3-servers.js');
 
@@ -28,6 +28,16 @@ test('a command stands nowhere but in a console block below a section', () => {
   assert.doesNotMatch(prose, /npx |sqlite3 |^\s*\$ /m);
 });
 
+test('an id in a command was printed above it', () => {
+  for (const { steps } of SECTIONS) {
+    let printed = '';
+    for (const { command, output } of steps) {
+      for (const [id] of command.matchAll(ID)) assert.ok(printed.includes(id), `$ ${command}`);
+      printed += output;
+    }
+  }
+});
+
 describe('what the runbook says to type', () => {
   let server;
   before(async () => (server = await startWeed()));
@@ -35,9 +45,9 @@ describe('what the runbook says to type', () => {
 
   for (const section of SECTIONS) {
     test(section.title, async () => {
-      const outputs = await play(section, server);
+      const played = await play(section, server);
       section.steps.forEach(({ command, output }, index) => {
-        assert.equal(masked(outputs[index]), masked(output), `$ ${command}`);
+        assert.equal(masked(played[index].output), masked(output), `$ ${command}`);
       });
     });
   }

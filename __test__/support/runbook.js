@@ -20,11 +20,13 @@ const FENCED = /^```(\w*)\n([\s\S]*?)^```$/gm;
 /** What the reader sees in place of this machine's folder, server and bucket. */
 const SHOWN = { folder: '/srv/app', endpoint: 'https://s3.example.com', bucket: 'app-backups' };
 
+const ID = /[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g;
+
 /** What differs from run to run. The document says so of itself. */
 const VARYING = [
   [/\d{4}-\d\d-\d\dT\d\d[:-]\d\d[:-]\d\d[.-]\d+Z/g, '<instant>'],
   [/\d{4}-\d\d-\d\d \d\d:\d\d/g, '<time>'],
-  [/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g, '<id>'],
+  [ID, '<id>'],
   [/\b[0-9a-f]{64}\b/g, '<hash>'],
   [/\b[\d.,]+ (B|kB|MB|GB|TB|PB|bytes)(?!\w)/g, '<size>'],
   [/\b[\d.,]+ (ms|s|min|h|d|y)(?!\w)/g, '<duration>'],
@@ -110,7 +112,11 @@ function install(folder) {
 
 function type(command, cwd, env) {
   return new Promise((resolve, reject) => {
-    const shell = spawn('sh', ['-c', `exec 2>&1; ${command}`], { cwd, env, stdio: ['ignore', 'pipe', 'inherit'] });
+    const shell = spawn('sh', ['-c', `exec 2>&1; ${command}`], {
+      cwd,
+      env,
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
     let output = '';
     shell.stdout.setEncoding('utf8').on('data', (text) => (output += text));
     shell.once('error', reject);
@@ -118,7 +124,10 @@ function type(command, cwd, env) {
   });
 }
 
-/** Brings the situation about and runs the section's commands; resolves with what each printed. */
+/**
+ * Brings the situation about and runs the section's commands; resolves with what each printed. An id in
+ * a command stands for the one that was printed last: the operator copies it from there.
+ */
 async function play({ title, steps }, server) {
   const situation = SITUATIONS[title];
   if (!situation) throw new Error(`nobody knows how to bring about "${title}"`);
@@ -126,16 +135,20 @@ async function play({ title, steps }, server) {
   const place = await makePlace(server);
   try {
     await situation.prepare(place);
-    const outputs = [];
-    for (const { command } of steps) {
-      await meanwhile[command]?.(place);
-      delete meanwhile[command];
-      outputs.push(place.show(await place.type(command)));
+    const played = [];
+    let lastId;
+    for (const step of steps) {
+      await meanwhile[step.command]?.(place);
+      delete meanwhile[step.command];
+      const command = step.command.replace(ID, (id) => lastId ?? id);
+      const output = place.show(await place.type(command));
+      lastId = output.match(ID)?.at(-1) ?? lastId;
+      played.push({ command, output });
     }
     const unused = Object.keys(meanwhile);
     if (unused.length > 0) throw new Error(`"${title}" does not have the commands ${unused.join(', ')}`);
     await situation.check(place);
-    return outputs;
+    return played;
   } finally {
     await place.end();
   }
@@ -145,13 +158,11 @@ async function play({ title, steps }, server) {
 async function updated(text) {
   const server = await startWeed();
   try {
-    const outputs = [];
-    for (const section of sectionsOf(text)) {
-      if (section.steps.length > 0) outputs.push(...(await play(section, server)));
-    }
-    return text.replace(FENCED, (_, language, body) => {
-      const command = body.slice(0, body.indexOf('\n'));
-      return ['```' + language, command, ...[outputs.shift()].filter(Boolean), '```'].join('\n');
+    const played = [];
+    for (const section of sectionsOf(text)) played.push(...(await play(section, server)));
+    return text.replace(FENCED, () => {
+      const { command, output } = played.shift();
+      return ['```console', `$ ${command}`, ...(output ? [output] : []), '```'].join('\n');
     });
   } finally {
     await server.stop();
@@ -170,4 +181,4 @@ if (require.main === module) {
   });
 }
 
-module.exports = { RUNBOOK, sectionsOf, masked, play };
+module.exports = { ID, RUNBOOK, sectionsOf, masked, play };
