@@ -6,7 +6,14 @@
 const assert = require('node:assert/strict');
 const fs = require('node:fs');
 const path = require('node:path');
-const { createDatabase, countRows, insertRealities, integrityOf, withDatabase } = require('./database.js');
+const {
+  createDatabase,
+  countRows,
+  insertRealities,
+  integrityOf,
+  rewriteFiller,
+  withDatabase,
+} = require('./database.js');
 const { CREDENTIALS } = require('./s3-client.js');
 
 const GOOD_ROWS = 40;
@@ -36,12 +43,18 @@ const SITUATIONS = {
   },
   'The restore failed': {
     async prepare(place) {
-      await withNightly(place);
+      // With a bucket, the restore would take the damaged part from there.
+      delete place.env.S3_BUCKET;
+      createDatabase(place.database, { realities: GOOD_ROWS, megabytes: 1 });
+      await done(place, `${CREATE} yesterday`);
+      const older = packsOf(place);
+      withDatabase(place.database, (db) => insertRealities(db, 10));
+      rewriteFiller(place.database, 2);
+      await done(place, `${CREATE} nightly`);
       withDatabase(place.database, (db) =>
         db.exec("DELETE FROM Reality; UPDATE Filler SET body = ''; VACUUM"),
       );
-      const packs = path.join(place.snapshotDir, 'packs');
-      for (const file of fs.readdirSync(packs)) overwriteMiddle(path.join(packs, file));
+      for (const file of packsOf(place).filter((pack) => !older.includes(pack))) overwriteMiddle(file);
     },
     check: holdsGoodRows,
   },
@@ -110,6 +123,11 @@ async function killedInRestore(place) {
 
 function removeDatabase({ database }) {
   for (const suffix of ['', '-wal', '-shm', '-journal']) fs.rmSync(database + suffix, { force: true });
+}
+
+function packsOf({ snapshotDir }) {
+  const folder = path.join(snapshotDir, 'packs');
+  return fs.readdirSync(folder).map((name) => path.join(folder, name));
 }
 
 /** As a disk that gives back other bytes than it was given. */

@@ -69,6 +69,8 @@ async function makePlace(server) {
     PATH: process.env.PATH,
     // Nothing from the home folder of whoever runs the tests.
     HOME: folder,
+    npm_config_update_notifier: 'false',
+    LC_ALL: 'C.UTF-8',
     AWS_EC2_METADATA_DISABLED: 'true',
     AWS_ACCESS_KEY_ID: CREDENTIALS.accessKeyId,
     AWS_SECRET_ACCESS_KEY: CREDENTIALS.secretAccessKey,
