@@ -29,7 +29,8 @@ fn draft(host: &str, lineage: Option<Uuid>) -> Claim {
     }
 }
 
-/// Hosts claim at the same time, in every order; returns what each of them found at last.
+/// Hosts claim at the same time, in every order, in an unused bucket and in one where another
+/// database's run was claimed. `check` is shown the outcomes.
 fn race(hosts: &[(&str, Option<Uuid>)], check: impl Fn(&[(Claim, Option<Claim>)], &str)) {
     let outcomes = Mutex::new(Vec::new());
     let work = hosts.iter().map(|(host, lineage)| {
@@ -42,12 +43,20 @@ fn race(hosts: &[(&str, Option<Uuid>)], check: impl Fn(&[(Claim, Option<Claim>)]
     });
     let work: Vec<_> = work.collect();
     let work: Vec<&(dyn Fn(Memory) + Sync)> = work.iter().map(|work| work as _).collect();
-    in_every_order(&Memory::new(), &work, |_, order| {
-        let mut outcomes = outcomes.lock().unwrap();
-        assert_eq!(outcomes.len(), hosts.len(), "{order}");
-        check(&outcomes, order);
-        outcomes.clear();
-    });
+    let used = Memory::new();
+    let mut of_another = Claim {
+        database: "another.db".to_owned(),
+        ..draft("elsewhere", None)
+    };
+    claim(&used, &mut of_another, None, |_| false).unwrap();
+    for bucket in [Memory::new(), used] {
+        in_every_order(&bucket, &work, |_, order| {
+            let mut outcomes = outcomes.lock().unwrap();
+            assert_eq!(outcomes.len(), hosts.len(), "{order}");
+            check(&outcomes, order);
+            outcomes.clear();
+        });
+    }
 }
 
 #[test]
