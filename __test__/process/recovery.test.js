@@ -4,44 +4,20 @@
 
 const assert = require('node:assert/strict');
 const fs = require('node:fs');
-const path = require('node:path');
 const { test } = require('node:test');
 const Database = require('better-sqlite3');
 const { SnapshotRecovery, SnapshotWriter } = require('../../index.js');
+const { catalogRow, contentOf, countRows, createDatabase, withDatabase } = require('../support/database.js');
+const { fingerprint, flipBit } = require('../support/files.js');
 const {
-  catalogRow,
-  contentOf,
-  countRows,
-  createDatabase,
-  insertRealities,
-  withDatabase,
-} = require('../support/database.js');
-const { withFailpoint } = require('../support/failpoints.js');
-const { filesBelow, fingerprint, flipBit } = require('../support/files.js');
+  addRealities,
+  breakIndex,
+  makeRecoveryRig,
+  manifests,
+  names,
+  packs,
+} = require('../support/recovery.js');
 const { assertAllVerify, makeRig, refused } = require('../support/rig.js');
-
-function makeRecoveryRig(t, options) {
-  const rig = makeRig(t);
-  const recoveryDir = rig.path('kept');
-  const recovery = new SnapshotRecovery({ ...rig.options, recoveryDir, log: rig.log, ...options });
-  return { ...rig, recoveryDir, recovery };
-}
-
-const addRealities = (file, count) => withDatabase(file, (db) => insertRealities(db, count));
-const names = (file) =>
-  withDatabase(file, (db) => db.prepare('SELECT name FROM Snapshot ORDER BY name').pluck().all());
-const manifests = (folder) => filesBelow(path.join(folder, 'snapshots'));
-const packs = (folder) => filesBelow(path.join(folder, 'packs'));
-
-/** Makes SQLite's `integrity_check` fail: an index that lacks the rows of its table. */
-function breakIndex(file) {
-  withDatabase(file, (db) => {
-    db.exec('CREATE INDEX Broken ON Reality(description)');
-    db.unsafeMode(true);
-    db.pragma('writable_schema = ON');
-    db.exec("UPDATE sqlite_schema SET sql = 'CREATE INDEX Broken ON Reality(id)' WHERE name = 'Broken'");
-  });
-}
 
 for (const journalMode of ['delete', 'wal']) {
   test(`a rollback brings back data, and the table lists every snapshot again (${journalMode})`, async (t) => {
@@ -204,62 +180,6 @@ test('rollbacks, backups and snapshots at once take turns', async (t) => {
   await assertAllVerify(rig.writer);
 });
 
-for (const [step, state, rows] of [
-  ['restore.before-begin', 'unchanged', 5],
-  ['restore.writing', 'unchanged', 5],
-  ['restore.before-outcome', 'restored', 3],
-  ['restore.before-row', 'restored', 3],
-]) {
-  test(`a rollback killed at ${step} leaves the database ${state}`, async (t) => {
-    const rig = makeRecoveryRig(t);
-    createDatabase(rig.database);
-    await rig.writer.createSnapshot('before');
-    const { backup } = await rig.recovery.createPreOperationBackup('x');
-    await rig.writer.createSnapshot('after');
-    addRealities(rig.database, 2);
-    const error = await withFailpoint(`${step}=kill`, () =>
-      refused(rig.recovery.rollbackToPreOperationBackup(backup.name), 'WORKER_FAILED'),
-    );
-    assert.deepEqual(await rig.recovery.recoverFromFailedRestore(backup.name, error), {
-      success: true,
-      state,
-      problems: [],
-      snapshot: null,
-      passedOver: [],
-      error: error.message,
-    });
-    assert.equal(countRows(rig.database, 'Reality'), rows);
-    assert.deepEqual(names(rig.database), ['after', 'before']);
-    const { lastRestore, unfinishedRestore } = await rig.recovery.getRecoveryStatus();
-    assert.equal(unfinishedRestore, false);
-    assert.equal(lastRestore.status, state === 'restored' ? 'SUCCESS' : 'FAILED');
-  });
-}
-
-for (const [step, expected] of [
-  ['create.captured', []],
-  ['create.before-manifest', []],
-  ['create.after-manifest', [{ type: 'first', metadata: { n: 1 } }]],
-]) {
-  test(`a backup killed at ${step} is whole or not there`, async (t) => {
-    const rig = makeRecoveryRig(t);
-    createDatabase(rig.database, { megabytes: 1 });
-    const listed = async () => {
-      const { backups } = await rig.recovery.getRecoveryStatus();
-      return backups.map(({ type, metadata }) => ({ type, metadata }));
-    };
-    await withFailpoint(`${step}=kill`, () =>
-      refused(rig.recovery.createPreOperationBackup('first', { n: 1 }), 'WORKER_FAILED'),
-    );
-    assert.deepEqual(await listed(), expected);
-    await rig.recovery.createPreOperationBackup('second');
-    assert.deepEqual(await listed(), [{ type: 'second', metadata: null }, ...expected]);
-    for (const { name } of (await rig.recovery.getRecoveryStatus()).backups) {
-      await rig.recovery.rollbackToPreOperationBackup(name);
-    }
-  });
-}
-
 test('after a failed restore a damaged database goes back to the newest state that is good', async (t) => {
   const rig = makeRecoveryRig(t, { check: 'none' });
   createDatabase(rig.database);
@@ -391,24 +311,4 @@ test('cleaning up goes by age and never takes the newest good backup', async (t)
   );
   await rig.recovery.rollbackToPreOperationBackup(b);
   assert.equal(countRows(rig.database, 'Reality'), 5);
-});
-
-test('a backup that was cut off leaves no note, and a killed clean-up is finished by the next one', async (t) => {
-  const rig = makeRecoveryRig(t);
-  createDatabase(rig.database, { megabytes: 1 });
-  await withFailpoint('create.before-manifest=kill', () =>
-    refused(rig.recovery.createPreOperationBackup('cut off'), 'WORKER_FAILED'),
-  );
-  for (const type of ['a', 'b', 'c']) {
-    addRealities(rig.database, 1);
-    await rig.recovery.createPreOperationBackup(type);
-  }
-  await withFailpoint('delete.before-packs=kill', () =>
-    refused(rig.recovery.cleanupOldRecoveryBackups(0), 'WORKER_FAILED'),
-  );
-  await rig.recovery.cleanupOldRecoveryBackups(0);
-  assert.equal(filesBelow(path.join(rig.recoveryDir, 'local', 'operations')).length, 1);
-  assert.equal(manifests(rig.recoveryDir).length, 1);
-  const { backups } = await rig.recovery.getRecoveryStatus();
-  await rig.recovery.rollbackToPreOperationBackup(backups[0].name);
 });
