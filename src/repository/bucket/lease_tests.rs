@@ -155,7 +155,9 @@ fn a_renewal_whose_answer_was_lost_counts<S: SharedStore>(store: S) {
     let counter = Arc::clone(&lost);
     let watched = Watched::new(&store, move |when, request| {
         // Every other one is written, and nobody hears of it.
-        if (when, request) == (When::After, "put_over lease.json") && counter.fetch_add(1, Ordering::SeqCst) % 2 == 0 {
+        if (when, request) == (When::After, "put_over lease.json")
+            && counter.fetch_add(1, Ordering::SeqCst).is_multiple_of(2)
+        {
             return unreachable();
         }
         Ok(())
