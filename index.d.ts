@@ -1,6 +1,8 @@
+import type { DoctorResult } from './lib/doctor.js';
 import type { DrillOptions, DrillResult } from './lib/drill.js';
 import type { S3Options, SnapshotS3Client, StorageCheckResult, SyncOptions, SyncResult } from './lib/s3.js';
 
+export * from './lib/doctor.js';
 export * from './lib/drill.js';
 export * from './lib/s3.js';
 
@@ -352,6 +354,12 @@ export declare class SnapshotWriter {
 
   /** The last hundred drills, newest first. */
   drills(options?: SnapshotOptions): Promise<DrillResult[]>;
+
+  /**
+   * Looks for everything that could go wrong, and says what to do. Changes nothing; in the bucket it tries
+   * objects of its own and removes them again. What it cannot look at is a finding, not a rejection.
+   */
+  doctor(options?: SnapshotOptions): Promise<DoctorResult>;
 
   /** Summary of database and repository. */
   status(options?: SnapshotOptions): Promise<StatusResult>;
