@@ -113,7 +113,10 @@ describe('a host that has lost its disk', () => {
     const content = contentOf(rig.database);
     await rig.writer.createSnapshot('first');
     fs.rmSync(rig.snapshotDir, { recursive: true });
-    rewriteFiller(rig.database, 100);
+    // Pages that lie side by side, hence in a frame or two of the forty.
+    withDatabase(rig.database, (db) =>
+      db.exec("UPDATE Filler SET body = replace(body, 'a', 'b') WHERE id <= 30"),
+    );
 
     rig.proxy.forget();
     await rig.writer.restoreFromSnapshot('first');
@@ -122,7 +125,7 @@ describe('a host that has lost its disk', () => {
     const packs = rig.proxy.bytes('down', /^GET .*\/packs\//);
     t.diagnostic(`${packs} bytes of packs fetched`);
     assert.ok(packs > 0, 'the pages came from the bucket');
-    assert.ok(packs < 5_000_000 * 0.6, `${packs} bytes of packs fetched for one percent of the pages`);
+    assert.ok(packs < 1_000_000, `${packs} bytes of packs fetched for one percent of the pages`);
   });
 
   for (const [damage, breakIt] of Object.entries({

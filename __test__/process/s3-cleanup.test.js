@@ -53,9 +53,11 @@ describe("the application's clean-up", () => {
     const Bucket = snapshotWriter.s3Bucket;
 
     const head = await snapshotWriter.s3Client.send(new HeadObjectCommand({ Bucket, Key: oldest.s3Key }));
-    const expected = await rig.bucket.head(oldest.s3Key);
-    assert.equal(head.ContentLength, expected.ContentLength);
-    assert.deepEqual(head.LastModified, expected.LastModified);
+    const { LastModified } = await rig.bucket.head(oldest.s3Key);
+    // Of the database, as it was when the object under such a key was the database.
+    assert.equal(head.ContentLength, oldest.size);
+    assert.deepEqual(head.Metadata, { sha256: oldest.checksum });
+    assert.deepEqual(head.LastModified, LastModified);
     await deleteByKey(snapshotWriter, oldest.s3Key);
     deleteRow(rig, oldest);
 

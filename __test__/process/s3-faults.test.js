@@ -9,7 +9,6 @@ const { after, before, describe, test } = require('node:test');
 const { contentOf, createDatabase, integrityOf } = require('../support/database.js');
 const { sha256 } = require('../support/files.js');
 const { makeFolder, removeFolder } = require('../support/folders.js');
-const { assertAllVerify } = require('../support/rig.js');
 const { assertNoUploadLeft, assertTiersVerify, makeS3Rig, settled, wipe } = require('../support/s3.js');
 const { errorAnswer } = require('../support/s3-proxy.js');
 const { startWeed } = require('../support/s3-servers.js');
@@ -25,8 +24,7 @@ const COMPLETION = /^POST .*[?&]uploadId=/;
 
 /** What else may happen to an upload. */
 const UPLOAD_FAULTS = {
-  'throttled at its first requests': (proxy) => proxy.answer(SLOW_DOWN, { times: 3 }),
-  'throttled at every third request': (proxy) => proxy.answer(SLOW_DOWN, { times: Infinity, every: 3 }),
+  'throttled at its first request': (proxy) => proxy.answer(SLOW_DOWN),
   'refused by a server in trouble': (proxy) =>
     proxy.answer(errorAnswer(500, 'InternalError'), { match: up(PACK), times: 2 }),
   'with an altered byte in a pack': (proxy) => proxy.corrupt('up', 20_000, { match: up(PACK) }),
@@ -38,8 +36,7 @@ const UPLOAD_FAULTS = {
 
 /** And to a download. */
 const DOWNLOAD_FAULTS = {
-  'throttled at its first requests': (proxy) => proxy.answer(SLOW_DOWN, { times: 3 }),
-  'throttled at every third request': (proxy) => proxy.answer(SLOW_DOWN, { times: Infinity, every: 3 }),
+  'throttled again and again': (proxy) => proxy.answer(SLOW_DOWN, { times: Infinity, every: 5 }),
   'with a pack that arrives short': (proxy) => proxy.truncate(50_000, { match: down(PACK) }),
   'with packs that arrive short three times': (proxy) =>
     proxy.truncate(50_000, { match: down(PACK), times: 3 }),
@@ -68,10 +65,10 @@ describe('a broken network', () => {
     return rig;
   }
 
-  test('an upload that is cut at any twentieth ends well or is finished by the next one', async (t) => {
+  test('an upload that is cut at any twentieth ends well or is finished later', async (t) => {
     const total = await sentFor(await prepare(t));
     for (const share of SHARES) {
-      await t.test(`cut after ${share * 100} % of ${total} bytes`, async (t) => {
+      await t.test(`cut after ${Math.round(share * 100)} % of ${total} bytes`, async (t) => {
         await assertUploadSurvives(await prepare(t), (proxy) => proxy.cut('up', total * share));
       });
     }
@@ -80,29 +77,37 @@ describe('a broken network', () => {
   test('an upload whose network is gone from some twentieth on is rejected, and finished later', async (t) => {
     const total = await sentFor(await prepare(t));
     for (const share of [0, 0.5, 0.95]) {
-      await t.test(`gone after ${share * 100} % of ${total} bytes`, async (t) => {
+      await t.test(`gone after ${Math.round(share * 100)} % of ${total} bytes`, async (t) => {
         const rig = await prepare(t);
-        const goes = (proxy) => proxy.cut('up', total * share, { then: proxy.down });
-        const outcome = await attemptUpload(rig, goes);
-        assert.equal(outcome.error?.code, 'UPLOAD_FAILED', 'there was no network left to succeed');
-        await assertAllVerifyLocally(rig);
-        rig.proxy.up();
-        await assertFinishedBy(rig, 'the next');
+        await assertUploadSurvives(rig, (proxy) => {
+          const fault = proxy.cut('up', total * share, { then: proxy.down });
+          return Object.assign(fault, { isFinal: true });
+        });
       });
     }
   });
 
   for (const [what, fault] of Object.entries(UPLOAD_FAULTS)) {
-    test(`an upload ${what} ends well or is finished by the next one`, async (t) => {
+    test(`an upload ${what} ends well or is finished later`, async (t) => {
       await assertUploadSurvives(await prepare(t), fault);
     });
   }
 
-  test('an upload in parts whose completion is never heard of ends well or is finished', async (t) => {
-    const rig = await makeS3Rig(t, server);
-    createDatabase(rig.database, { megabytes: 40 });
-    await assertUploadSurvives(rig, (proxy) => proxy.loseAnswer({ match: COMPLETION }));
-  });
+  for (const [what, breakIt] of Object.entries({
+    'whose second part is cut off': (proxy) => proxy.cut('up', 1_000_000, { match: /partNumber=2/ }),
+    'whose last part is cut off': (proxy) => proxy.cut('up', 1_000_000, { match: /partNumber=3/ }),
+    'with an altered byte in a part': (proxy) => proxy.corrupt('up', 20_000, { match: /partNumber=2/ }),
+    'with an answer about a part that is lost': (proxy) => proxy.loseAnswer({ match: /partNumber=1/ }),
+    'with the answer about its completion lost': (proxy) => proxy.loseAnswer({ match: COMPLETION }),
+    'that may not be completed': (proxy) =>
+      proxy.answer(errorAnswer(400, 'InvalidPart'), { match: COMPLETION, times: Infinity }),
+  })) {
+    test(`an upload in parts ${what} ends well or is finished later, and leaves no parts`, async (t) => {
+      const rig = await makeS3Rig(t, server);
+      createDatabase(rig.database, { megabytes: 40 });
+      await assertUploadSurvives(rig, breakIt);
+    });
+  }
 
   test('a download that is cut at any twentieth brings the database or nothing', async (t) => {
     const rig = await prepare(t);
@@ -112,7 +117,7 @@ describe('a broken network', () => {
     await rig.writer.bootstrapDatabase();
     const total = rig.proxy.bytes('down');
     for (const share of SHARES) {
-      await t.test(`cut after ${share * 100} % of ${total} bytes`, () =>
+      await t.test(`cut after ${Math.round(share * 100)} % of ${total} bytes`, () =>
         assertDownloadSurvives(rig, (proxy) => proxy.cut('down', total * share)),
       );
     }
@@ -146,31 +151,33 @@ describe('a broken network', () => {
     assert.equal(contentOf(rig.database), restored.error ? live : content);
   });
 
-  /** Takes a snapshot while `fault` happens; what is listed afterwards is whole on both sides. */
-  async function assertUploadSurvives(rig, fault) {
-    const { error } = await attemptUpload(rig, fault);
-    rig.proxy.mend();
-    if (error) assert.equal(error.code, 'UPLOAD_FAILED', error.stack);
-    await assertAllVerifyLocally(rig);
-    const [{ status, tiers }] = await assertTiersVerify(rig);
-    assert.equal(status, error ? 'PENDING' : 'COMPLETED');
-    assert.deepEqual(tiers, error ? ['local'] : ['local', 's3']);
-    await assertFinishedBy(rig, 'the next');
-  }
-
-  async function attemptUpload(rig, breakIt) {
+  /**
+   * Takes a snapshot while the network breaks. It succeeds by itself, or it is whole locally, not listed
+   * in the bucket, and finished by the next mirroring.
+   */
+  async function assertUploadSurvives(rig, breakIt) {
     const fault = breakIt(rig.proxy);
-    const outcome = await settled(rig.writer.createSnapshot('image'));
+    const { error } = await settled(rig.writer.createSnapshot('image'));
     assert.ok(fault.hits > 0, 'the fault took place');
-    return outcome;
+    rig.proxy.mend();
+    if (error) {
+      assert.equal(error.code, 'UPLOAD_FAILED', error.stack);
+      await assertOnly(rig, 'PENDING', ['local']);
+      if (!fault.isFinal) await assertNoUploadLeft(rig);
+      await rig.writer.sync();
+    } else {
+      assert.ok(!fault.isFinal, 'there was no network left to succeed');
+    }
+    await assertOnly(rig, 'COMPLETED', ['local', 's3']);
+    await assertNoUploadLeft(rig);
   }
 
-  async function assertFinishedBy(rig, next) {
-    await rig.writer.createSnapshot(next);
-    for (const { name, status, tiers } of await assertTiersVerify(rig)) {
-      assert.deepEqual([status, tiers], ['COMPLETED', ['local', 's3']], name);
-    }
-    await assertNoUploadLeft(rig);
+  async function assertOnly(rig, status, tiers) {
+    const listed = await assertTiersVerify(rig);
+    assert.deepEqual(
+      listed.map((snapshot) => [snapshot.status, snapshot.tiers]),
+      [[status, tiers]],
+    );
   }
 
   /** Starts from the bucket alone while `fault` happens, and again if that failed. */
@@ -196,8 +203,4 @@ describe('a broken network', () => {
 async function sentFor(rig) {
   await rig.writer.createSnapshot('without a fault');
   return rig.proxy.bytes('up');
-}
-
-function assertAllVerifyLocally(rig) {
-  return assertAllVerify(rig.newWriter({ s3: false }));
 }

@@ -52,9 +52,13 @@ pub(crate) fn upload_pending(context: &Context, database: &Path, new: &Head) -> 
     mirror::prepare_bucket(bucket)?;
     let mut outcome = Ok(());
     for head in heads.iter().filter(|head| pending.contains(&head.id)) {
-        let uploaded = upload(context, bucket, head).and_then(|_| forget(context, head.id));
+        let uploaded = upload(context, bucket, head);
+        if tombstones::exists(bucket, head.id)? || uploaded.is_ok() {
+            // There, or deleted by another host and never to come back: nothing is left to do.
+            forget(context, head.id)?;
+        }
         match uploaded {
-            Ok(()) => write_row(context, database, head),
+            Ok(_) => write_row(context, database, head),
             Err(error) if head.id == new.id => outcome = Err(error),
             Err(error) => {
                 tracing::warn!(snapshot = %head.name, code = error.code.as_str(), reason = %error, "an earlier snapshot is still not in the bucket");
@@ -91,11 +95,16 @@ pub(crate) fn upload(context: &Context, bucket: &S3Store, head: &Head) -> Result
         failpoint::reached("upload.before-pack")?;
         mirror::copy_pack(local, bucket, pack, head.page_size, false, &mut count)?;
     }
+    // Old marks go before anybody can rely on the manifest: should we die right after publishing it,
+    // the packs have their whole grace before them.
+    let timeout = context.config.lock_timeout();
+    let mut put_back = |pack: &_| mirror::copy_pack(local, bucket, pack, head.page_size, false, &mut count);
+    deletion::settle(bucket, head.id, &needed, &mut put_back, timeout)?;
     failpoint::reached("upload.before-manifest")?;
     publish_manifest(context, bucket, head, &mut count)?;
     failpoint::reached("upload.after-manifest")?;
     let mut put_back = |pack: &_| mirror::copy_pack(local, bucket, pack, head.page_size, false, &mut count);
-    deletion::settle(bucket, head.id, &needed, &mut put_back, context.config.lock_timeout())?;
+    deletion::settle(bucket, head.id, &needed, &mut put_back, timeout)?;
     Ok(sent)
 }
 

@@ -231,7 +231,7 @@ impl Manifest {
         let object = store.open(key)?;
         let (head, packs, extents_offset) = read_tables(&*object, key, &what)?;
         // Read twice: for the hash, and as extents.
-        object.fetch(&[extents_offset..object.size()])?;
+        object.fetch(std::slice::from_ref(&(extents_offset..object.size())))?;
         let mut hasher = blake3::Hasher::new();
         hasher
             .update_reader(ObjectRange {

@@ -76,6 +76,27 @@ fn the_head_is_read_without_the_rest() {
 }
 
 #[test]
+fn the_packs_are_read_without_the_pages() {
+    let place = Place::new();
+    let (table, packs) = place.store(512, &pages(20, 512));
+    let head = place.publish(draft("a", 512), &table, &packs).unwrap();
+    let needed = || pack_table(&**place.repository.local(), &head.key());
+    let length = std::fs::read(place.repository.path(&head.key())).unwrap().len();
+    let extents = length - head.extents_len as usize;
+    place.tamper(&head.key(), |bytes| bytes[extents] ^= 1);
+    let (found, needs) = needed().unwrap();
+    assert_eq!((found.id, needs), (head.id, packs));
+    assert_eq!(code(open(&place, &head).map(drop)), Some(Code::SnapshotDamaged));
+    for at in [0, PRELUDE_LEN, extents - PackEntry::LEN, extents - 1] {
+        place.tamper(&head.key(), |bytes| bytes[at] ^= 1);
+        assert_eq!(code(needed()), Some(Code::SnapshotDamaged), "byte {at}");
+        place.tamper(&head.key(), |bytes| bytes[at] ^= 1);
+    }
+    place.tamper(&head.key(), |bytes| bytes.truncate(length - 1));
+    assert_eq!(code(needed()), Some(Code::SnapshotDamaged));
+}
+
+#[test]
 fn any_flipped_bit_of_a_manifest_is_damage() {
     let place = Place::new();
     // Two packs with the pages taken in turns, so that there are extents worth flipping.

@@ -51,7 +51,7 @@ impl PackReader {
         // The footer is read several times, in small pieces.
         let frames = entry.pages.div_ceil(header.pages_per_frame) as usize;
         let footer = entry.pages as usize * PAGE_ENTRY_LEN + frames * FRAME_ENTRY_LEN + TRAILER_LEN;
-        object.fetch(&[size.saturating_sub(footer as u64)..size])?;
+        object.fetch(std::slice::from_ref(&(size.saturating_sub(footer as u64)..size)))?;
         let mut trailer_bytes = [0; TRAILER_LEN];
         object.read_exact_at(size - TRAILER_LEN as u64, &mut trailer_bytes)?;
         let trailer = Trailer::decode(&trailer_bytes, size, &name)?;

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use std::io::Write;
+use std::sync::Once;
 
 use tempfile::TempDir;
 
@@ -20,6 +21,7 @@ struct Fresh {
 
 /// Every store there is: a new one is added here and nowhere else.
 fn stores() -> Vec<Fresh> {
+    static SAID: Once = Once::new();
     let folder = tempfile::tempdir().unwrap();
     let mut stores = vec![Fresh {
         name: "local",
@@ -35,7 +37,7 @@ fn stores() -> Vec<Fresh> {
             writers: 4,
             _folder: folder,
         }),
-        None => eprintln!("SNAPSHOT_WRITER_TEST_S3 is not set: the store in a bucket is left out"),
+        None => SAID.call_once(|| eprintln!("SNAPSHOT_WRITER_TEST_S3 is not set: the store in a bucket is left out")),
     }
     stores
 }

@@ -163,12 +163,13 @@ fn read_job(input: &mut impl Read) -> Result<Job> {
 struct LogLayer(Channel);
 
 impl<S: tracing::Subscriber> Layer<S> for LogLayer {
+    /// Asked before an event is made up: the libraries below have thousands of them.
+    fn enabled(&self, metadata: &tracing::Metadata<'_>, _: Context<'_, S>) -> bool {
+        metadata.target().starts_with("snapshot_writer")
+    }
+
     fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
-        let metadata = event.metadata();
-        if !metadata.target().starts_with("snapshot_writer") {
-            return;
-        }
-        let level = match *metadata.level() {
+        let level = match *event.metadata().level() {
             tracing::Level::ERROR => "error",
             tracing::Level::WARN => "warn",
             tracing::Level::INFO => "info",

@@ -134,3 +134,7 @@ impl Tier {
 #[cfg(test)]
 #[path = "deletion_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "settle_tests.rs"]
+mod settle_tests;

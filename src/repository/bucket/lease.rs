@@ -29,7 +29,7 @@ const TTL: Duration = Duration::from_secs(55);
 const RENEWAL: u32 = 12;
 const USABLE: u32 = 5;
 /// How often a waiting host looks again.
-const POLL: Duration = Duration::from_millis(if cfg!(test) { 5 } else { 500 });
+const POLL: Duration = Duration::from_millis(if cfg!(test) { 1 } else { 500 });
 /// How many answers may be lost in a row.
 const LOST_ANSWERS: u32 = 3;
 

@@ -9,7 +9,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::deletion::{self, Deleted};
+use super::deletion::{self, Deleted, mark_and_sweep};
+use super::lease::Lease;
 use super::{Seen, SharedStore};
 use crate::error::{Code, Result};
 use crate::repository::manifest::Head;
@@ -31,7 +32,7 @@ macro_rules! on_every_bucket {
         mod on_the_server {
             $(#[test] fn $test() {
                 let scratch = tempfile::tempdir().unwrap();
-                match $crate::storage::fresh_store(scratch.path()) {
+                match $crate::storage::fresh_s3_store(scratch.path()) {
                     Some(store) => super::$test(store),
                     None => eprintln!("no SNAPSHOT_WRITER_TEST_S3: tried in memory only"),
                 }
@@ -213,4 +214,25 @@ pub(super) fn delete(store: &impl SharedStore, snapshot: &Snapshot, grace: Durat
 pub(super) fn keys(store: &impl SharedStore, prefix: &str) -> Vec<String> {
     let listed = store.list(prefix).unwrap();
     listed.into_iter().map(|object| object.key).collect()
+}
+
+/// What a deletion reports that removes exactly these packs.
+pub(super) fn swept(packs: &[PackEntry]) -> Deleted {
+    Deleted {
+        marked: packs.len(),
+        swept: packs.len(),
+        swept_bytes: packs.iter().map(|pack| pack.size).sum(),
+    }
+}
+
+/// What the next deletion does besides its own snapshot.
+pub(super) fn clear_up<S: SharedStore>(store: &S, grace: Duration) -> Deleted {
+    let lease = Lease::acquire(store, "deleteSnapshot", PATIENT, &|| Ok(())).unwrap();
+    mark_and_sweep(&lease, grace).unwrap()
+}
+
+pub(super) fn pack_keys(packs: &[PackEntry]) -> Vec<String> {
+    let mut keys: Vec<String> = packs.iter().map(PackEntry::key).collect();
+    keys.sort();
+    keys
 }

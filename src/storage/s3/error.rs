@@ -9,6 +9,18 @@ use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use super::client::Bucket;
 use crate::error::{Code, Error};
 
+/// How servers refuse credentials.
+const NOT_ACCEPTED: [&str; 8] = [
+    "InvalidAccessKeyId",
+    "SignatureDoesNotMatch",
+    "ExpiredToken",
+    "InvalidToken",
+    "TokenRefreshRequired",
+    "NotSignedUp",
+    "InvalidSecurity",
+    "MissingSecurityHeader",
+];
+
 /// What was tried, in words and as IAM names it.
 #[derive(Clone, Copy)]
 pub(super) struct Action {
@@ -84,11 +96,18 @@ impl Refusal<'_> {
         matches!(self.code, "BadDigest" | "InvalidDigest" | "IncompleteBody")
     }
 
-    /// Code, status and message, for the reader.
-    fn story(&self) -> String {
+    /// Status and code.
+    fn brief(&self) -> String {
         let code = if self.code.is_empty() { "no code" } else { self.code };
-        let colon = if self.message.is_empty() { "" } else { ": " };
-        format!("the server answered {} ({code}){colon}{}", self.status, self.message)
+        format!("the server answered {} ({code})", self.status)
+    }
+
+    /// Status, code and message.
+    fn story(&self) -> String {
+        if self.message.is_empty() {
+            return self.brief();
+        }
+        format!("{}: {}", self.brief(), self.message)
     }
 }
 
@@ -98,7 +117,7 @@ impl Bucket {
     where
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
     {
-        let tried = format!("cannot {} {} in the bucket {}", action.verb, self.full(key), self.name);
+        let tried = self.tried(action, key);
         match refusal(&error) {
             Some(refusal) => self.refused(&tried, action, &refusal, error.raw_response()),
             None => self.not_answered(&tried, &error),
@@ -108,21 +127,10 @@ impl Bucket {
     fn refused(&self, tried: &str, action: Action, refusal: &Refusal, answer: Option<&HttpResponse>) -> Error {
         let region = answer.and_then(region_of);
         let (code, hint) = match (refusal.code, refusal.status) {
-            (
-                "InvalidAccessKeyId"
-                | "SignatureDoesNotMatch"
-                | "ExpiredToken"
-                | "InvalidToken"
-                | "TokenRefreshRequired"
-                | "NotSignedUp"
-                | "InvalidSecurity"
-                | "MissingSecurityHeader",
-                status,
-            ) => {
-                // The server's own words may name the key.
+            (code, _) if NOT_ACCEPTED.contains(&code) => {
                 let hint = "the server does not accept the credentials; check the SDK's variables, profile or role";
-                let answer = format!("the server answered {status} ({})", refusal.code);
-                return Error::new(Code::S3Credentials, format!("{tried}: {hint}")).because(answer);
+                // Its own words may name the key.
+                return Error::new(Code::S3Credentials, format!("{tried}: {hint}")).because(refusal.brief());
             }
             ("RequestTimeTooSkewed" | "RequestExpired" | "RequestInTheFuture", _) => (
                 Code::S3ClockSkew,
@@ -134,22 +142,19 @@ impl Bucket {
             ),
             ("PermanentRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException", _)
             | (_, 301) => (Code::S3RegionWrong, self.wrong_region(region)),
+            // An answer to HEAD has no body that would say more.
             (_, 400) if region.as_ref().is_some_and(|region| *region != self.region) => {
                 (Code::S3RegionWrong, self.wrong_region(region))
             }
-            ("AccessDenied" | "AllAccessDisabled" | "AccountProblem" | "", 403) | ("AccessDenied", _) | (_, 403) => (
-                Code::S3AccessDenied,
-                format!(
-                    "{} on {}/{}*{}; grant it",
-                    lack_of(action.permission),
-                    self.name,
-                    self.prefix,
-                    action.also
-                ),
-            ),
+            ("AccessDenied", _) | (_, 403) => (Code::S3AccessDenied, self.lacking(action)),
             _ => (Code::S3Failed, format!("{} refused", self.place())),
         };
         Error::new(code, format!("{tried}: {hint}")).because(refusal.story())
+    }
+
+    fn lacking(&self, action: Action) -> String {
+        let lack = lack_of(action.permission);
+        format!("{lack} on {}/{}*{}; grant it", self.name, self.prefix, action.also)
     }
 
     fn wrong_region(&self, right: Option<String>) -> String {
@@ -207,8 +212,14 @@ impl Bucket {
 
     /// An answer whose body breaks off again and again.
     pub(super) fn cut_off(&self, key: &str, cause: String) -> Error {
-        let tried = format!("cannot {} {} in the bucket {}", READ.verb, self.full(key), self.name);
-        self.unreachable(&tried).because(cause)
+        self.unreachable(&self.tried(READ, key)).because(cause)
+    }
+
+    fn tried(&self, action: Action, key: &str) -> String {
+        match (action.verb, self.full(key)) {
+            (verb, all) if all.is_empty() => format!("cannot {verb} the bucket {}", self.name),
+            (verb, full) => format!("cannot {verb} {full} in the bucket {}", self.name),
+        }
     }
 }
 

@@ -33,8 +33,7 @@ use crate::error::{Code, Error, Result};
 use client::Bucket;
 use window::Budget;
 
-pub(crate) use probe::Probe;
-pub(crate) use small::{Small, Tag};
+pub(crate) use small::Tag;
 
 /// Threads that move bytes. The callers' threads wait, hash and compress.
 const THREADS: usize = 2;

@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 
 use super::S3Store;
 use super::client::{Bucket, time_for};
-use super::error::{WRITE, refusal};
+use super::error::{Refusal, WRITE, refusal};
 use super::get::panicked;
 use super::payload::{Payload, SENDINGS, pause, worth_repeating};
 use super::put::{Outcome, SHA256, WRITER, new_writer};
@@ -15,6 +15,8 @@ use crate::error::Result;
 
 /// Bytes of a part (10,000 of them make 78 GiB; a pack is at most 512 MiB).
 pub(super) const PART: usize = 8 << 20;
+/// The server may take as long to join the parts as these bytes would take to carry.
+const JOINING: usize = PART / 4;
 /// Parts under way at the same time.
 const PARALLEL: usize = 4;
 
@@ -164,22 +166,25 @@ impl Bucket {
                 .key(self.full(&upload.key));
             let request = request.upload_id(&upload.id).multipart_upload(parts.clone());
             let request = request.set_if_none_match(condition.clone());
-            let error = match request.customize().config_override(time_for(PART)).send().await {
+            let error = match request.customize().config_override(time_for(JOINING)).send().await {
                 Ok(answer) => return Ok(Outcome::Written(self.tag(&upload.key, answer.e_tag())?)),
                 Err(error) => error,
             };
-            match refusal(&error) {
-                Some(refusal) if condition.is_some() && refusal.is_unknown_condition() => condition = None,
-                // A repeated request may meet what the first one did.
-                Some(refusal) if refusal.is_condition() || refusal.code == "NoSuchUpload" => {
-                    let outcome = self.ours_or_refused(&upload.key, writer).await?;
-                    if refusal.is_condition() || matches!(outcome, Outcome::Written(_)) {
-                        return Ok(outcome);
-                    }
-                    return Err(self.error(WRITE, &upload.key, error));
-                }
-                _ => return Err(self.error(WRITE, &upload.key, error)),
+            let refusal = refusal(&error);
+            if condition.is_some() && refusal.as_ref().is_some_and(Refusal::is_unknown_condition) {
+                condition = None;
+                continue;
             }
+            if error.raw_response().is_none() {
+                return Err(self.error(WRITE, &upload.key, error));
+            }
+            // A repeated request may meet what the first one did, and not every provider's answer can be read.
+            return match self.ours_or_refused(&upload.key, writer).await? {
+                Outcome::Refused if !refusal.is_some_and(|refusal| refusal.is_condition()) => {
+                    Err(self.error(WRITE, &upload.key, error))
+                }
+                outcome => Ok(outcome),
+            };
         }
     }
 }

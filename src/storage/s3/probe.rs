@@ -144,8 +144,9 @@ impl<'a> Attempt<'a> {
     }
 
     fn list(&self) -> Result<String> {
-        let objects = self.store.list("")?;
-        Ok(format!("{} objects below the prefix", objects.len()))
+        // Not all of the prefix: it may hold a hundred thousand objects.
+        self.store.list("check/")?;
+        Ok("permitted".to_owned())
     }
 
     fn put(&self) -> Result<String> {

@@ -106,7 +106,8 @@ impl Window {
     /// forward.
     fn holding(&self, range: &Range<u64>) -> Vec<Arc<Segment>> {
         let mut state = self.state();
-        if !state.goes_on_at(range.start) {
+        let fits = range.end - range.start < SEGMENT * DEEPEST as u64;
+        if !fits || !state.goes_on_at(range.start) {
             state.turn_to(range);
             return Vec::new();
         }

@@ -86,6 +86,11 @@ fn a_write_whose_answer_was_lost_is_our_own() {
         _ => Reply::error(404, "NoSuchUpload", ""),
     });
     publish(&store, IN_PARTS).unwrap();
+    let store = server(|_, kept, request| {
+        kept.keep(request);
+        Reply::new(200, "<AnotherRoot/>")
+    });
+    publish(&store, IN_PARTS).unwrap();
 }
 
 #[test]

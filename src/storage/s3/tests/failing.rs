@@ -175,19 +175,26 @@ fn what_cannot_be_reached_is_named_without_secrets() {
     let no_http = accept(|mut connection| {
         let _ = connection.write_all(b"220 mail.example.com ESMTP\r\n");
     });
-    for endpoint in [
-        plain.replace("http://", "https://user:wrong-secret@"),
-        tls,
-        no_http,
-        format!("http://{closed}/wrong-secret?wrong-secret"),
-        "http://nowhere.invalid".to_owned(),
-        "nonsense".to_owned(),
-    ] {
-        let error = error(at(&endpoint).list(""));
-        assert_eq!(error.code, Code::S3Unreachable, "{endpoint}: {}", error.story());
-    }
-    let error = error(at(&format!("http://{closed}")).list(""));
-    assert!(error.to_string().contains(&format!("http://{closed} ")), "{error}");
+    std::thread::scope(|scope| {
+        for endpoint in [
+            plain.replace("http://", "https://user:wrong-secret@"),
+            tls,
+            no_http,
+            format!("http://{closed}"),
+            format!("http://{closed}/wrong-secret?wrong-secret"),
+            "http://nowhere.invalid".to_owned(),
+            "nonsense".to_owned(),
+        ] {
+            scope.spawn(move || {
+                let error = error(at(&endpoint).list(""));
+                assert_eq!(error.code, Code::S3Unreachable, "{endpoint}: {}", error.story());
+                let named = endpoint
+                    .replace("user:wrong-secret@", "")
+                    .replace("/wrong-secret?wrong-secret", "");
+                assert!(error.to_string().contains(&format!("{named} ")), "{error}");
+            });
+        }
+    });
 }
 
 #[test]
