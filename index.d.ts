@@ -1,9 +1,11 @@
+import type { DoctorResult } from './lib/doctor.js';
 import type { DrillOptions, DrillResult } from './lib/drill.js';
 import type { StatusResult } from './lib/health.js';
 import type { ListOptions, RetentionMethods } from './lib/retention.js';
 import type { S3Options, SnapshotS3Client, StorageCheckResult, SyncOptions, SyncResult } from './lib/s3.js';
 
 export * from './lib/recovery.js';
+export * from './lib/doctor.js';
 export * from './lib/drill.js';
 export * from './lib/health.js';
 export * from './lib/retention.js';
@@ -355,6 +357,12 @@ export declare class SnapshotWriter {
 
   /** The last hundred drills, newest first. */
   drills(options?: SnapshotOptions): Promise<DrillResult[]>;
+
+  /**
+   * Looks for everything that could go wrong, and says what to do. Changes nothing; in the bucket it tries
+   * objects of its own and removes them again. What it cannot look at is a finding, not a rejection.
+   */
+  doctor(options?: SnapshotOptions): Promise<DoctorResult>;
 
   /**
    * The state of database and repository, judged: is there something to do? Only reads. Waits for locks

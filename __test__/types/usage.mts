@@ -1,7 +1,14 @@
 // Compiled, never run: the types that an application relies on.
 
 import { SnapshotError, SnapshotRecovery, SnapshotWriter, snapshotWriter } from 'snapshot-writer';
-import type { SnapshotInfo, SnapshotRecord, SnapshotTier, StorageCheck, Verdict } from 'snapshot-writer';
+import type {
+  DrillOutcome,
+  SnapshotInfo,
+  SnapshotRecord,
+  SnapshotTier,
+  StorageCheck,
+  Verdict,
+} from 'snapshot-writer';
 import instance from 'snapshot-writer/snapshotWriter.cjs';
 
 const writer: SnapshotWriter = new SnapshotWriter({ lockTimeoutMs: 5_000, log: console });
@@ -55,6 +62,18 @@ await remote.exportSnapshot('a', 'a.db', { tier: 'both' });
 // @ts-expect-error a tier belongs to reading
 await remote.createSnapshot('a', { tier: 's3' });
 
+const drill = await writer.drill({
+  tier: 's3',
+  maxDrift: 0.2,
+  assertions: [{ name: 'rows', sql: 'SELECT count(*) FROM Reality', min: 1 }],
+});
+const drilledAt: Date | undefined = drill.snapshot?.createdAt;
+const outcomes: DrillOutcome[] = (await writer.drills()).map(({ outcome }) => outcome);
+// @ts-expect-error a value has to be expected
+await writer.drill({ assertions: [{ name: 'rows', sql: 'SELECT 1', equals: true }] });
+const { findings } = await writer.doctor();
+const advice: (string | null)[] = findings.map((finding) => finding.advice);
+
 // As the SDK declares its commands.
 class HeadObjectCommand {
   constructor(
@@ -94,4 +113,5 @@ new SnapshotWriter({ recoveryDir: 'kept' });
 export { before, changed, valid, problems, emptied, deleted, lastAt };
 export { success, durationMs, created, restored, record, list, bootstrapped, error, when };
 export { verdicts, text };
+export { drilledAt, outcomes, advice };
 export { uploaded, reasons, ok, failed, conditionalWrites, tiers, bytes, modified };

@@ -157,14 +157,14 @@ fn drift(stored: &Counts, live: &Counts, limit: f64) -> Check {
         let largest = largest.map_or_else(String::new, |drift| format!("; largest drift: {}", tell(drift)));
         let uncounted = match live.values().filter(|rows| rows.is_none()).count() {
             0 => String::new(),
-            tables => format!("; {tables} live tables took too long to count"),
+            tables => format!("; {} took too long to count", number(tables as u64, "live table")),
         };
         return Check::passed(ROWS, format!("{}{largest}{uncounted}", in_words(stored)));
     }
     let named: Vec<String> = beyond.iter().take(NAMED).map(|drift| tell(drift)).collect();
     let more = match beyond.len().saturating_sub(NAMED) {
         0 => String::new(),
-        more => format!("; and {more} more tables"),
+        more => format!("; and {}", number(more as u64, "more table")),
     };
     Check::failed(
         ROWS,
@@ -173,11 +173,8 @@ fn drift(stored: &Counts, live: &Counts, limit: f64) -> Check {
 }
 
 fn in_words(counts: &Counts) -> String {
-    format!(
-        "{} rows in {} tables",
-        counts.values().flatten().sum::<u64>(),
-        counts.len()
-    )
+    let rows = counts.values().flatten().sum();
+    format!("{} in {}", number(rows, "row"), number(counts.len() as u64, "table"))
 }
 
 fn migrations(context: &Context, image: &ImageDatabase) -> Result<Check> {
@@ -253,6 +250,10 @@ fn compare(stored: &History, live: &History) -> Check {
             some(&later)
         ),
     )
+}
+
+fn number(number: u64, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
 fn some(names: &[String]) -> String {

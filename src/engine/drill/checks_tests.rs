@@ -45,7 +45,7 @@ fn drift_names_the_tables_worst_first() {
         check.detail,
         "more drift than 50 %: gone has 50 rows in the snapshot and 0 now (100 %); \
          new has 0 rows in the snapshot and 5000 now (100 %); b has 1000 rows in the snapshot and 1 now (100 %); \
-         and 1 more tables"
+         and 1 more table"
     );
     // What was not counted is not compared, and said.
     for table in ["gone", "new", "a", "b"] {
@@ -60,7 +60,7 @@ fn drift_names_the_tables_worst_first() {
     let check = drift(&counts(&[("a", 100)]), &counts(&[("a", 80)]), 0.5);
     assert_eq!(
         check.detail,
-        "100 rows in 1 tables; largest drift: a has 100 rows in the snapshot and 80 now (20 %)"
+        "100 rows in 1 table; largest drift: a has 100 rows in the snapshot and 80 now (20 %)"
     );
 }
 
