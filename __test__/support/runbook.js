@@ -31,7 +31,7 @@ const VARYING = [
   [/\b[\d.,]+ (B|kB|MB|GB|TB|PB|bytes)(?!\w)/g, '<size>'],
   [/\b[\d.,]+ (ms|s|min|h|d|y)(?!\w)/g, '<duration>'],
   [/\b\d+ runs of/g, '<runs> of'],
-  [/\bpage \d+/g, 'page <number>'],
+  [/instead of \d+/g, 'instead of <size>'],
   // Columns are as wide as what is in them.
   [/ +/g, ' '],
 ];
