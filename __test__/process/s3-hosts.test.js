@@ -151,6 +151,10 @@ describe('two hosts on one bucket', () => {
     await deleter.writer.sync({ direction: 'down' });
     await creator.writer.deleteSnapshot('round 0');
 
+    deleter.proxy.forget();
+    const { uploaded } = await deleter.writer.sync({ direction: 'up' });
+    assert.deepEqual(uploaded, []);
+    assert.deepEqual(deleter.proxy.requests(/^PUT .*\/snapshots\/snapshots\//), [], 'not even for a moment');
     await assertStaysDeleted(deleter, creator, ['round 1']);
     // Nor is its name or its content gone for good.
     await creator.writer.createSnapshot('round 0');
