@@ -24,7 +24,7 @@ const COMPLETION = /^POST .*[?&]uploadId=/;
 
 /** What else may happen to an upload. */
 const UPLOAD_FAULTS = {
-  'throttled at its first requests': (proxy) => proxy.answer(SLOW_DOWN, { times: 2 }),
+  'throttled at its first request': (proxy) => proxy.answer(SLOW_DOWN),
   'refused by a server in trouble': (proxy) =>
     proxy.answer(errorAnswer(500, 'InternalError'), { match: up(PACK), times: 2 }),
   'with an altered byte in a pack': (proxy) => proxy.corrupt('up', 20_000, { match: up(PACK) }),
@@ -93,11 +93,21 @@ describe('a broken network', () => {
     });
   }
 
-  test('an upload in parts whose completion is never heard of ends well or is finished', async (t) => {
-    const rig = await makeS3Rig(t, server);
-    createDatabase(rig.database, { megabytes: 40 });
-    await assertUploadSurvives(rig, (proxy) => proxy.loseAnswer({ match: COMPLETION }));
-  });
+  for (const [what, breakIt] of Object.entries({
+    'whose second part is cut off': (proxy) => proxy.cut('up', 1_000_000, { match: /partNumber=2/ }),
+    'whose last part is cut off': (proxy) => proxy.cut('up', 1_000_000, { match: /partNumber=3/ }),
+    'with an altered byte in a part': (proxy) => proxy.corrupt('up', 20_000, { match: /partNumber=2/ }),
+    'with an answer about a part that is lost': (proxy) => proxy.loseAnswer({ match: /partNumber=1/ }),
+    'with the answer about its completion lost': (proxy) => proxy.loseAnswer({ match: COMPLETION }),
+    'that may not be completed': (proxy) =>
+      proxy.answer(errorAnswer(400, 'InvalidPart'), { match: COMPLETION, times: Infinity }),
+  })) {
+    test(`an upload in parts ${what} ends well or is finished later, and leaves no parts`, async (t) => {
+      const rig = await makeS3Rig(t, server);
+      createDatabase(rig.database, { megabytes: 40 });
+      await assertUploadSurvives(rig, breakIt);
+    });
+  }
 
   test('a download that is cut at any twentieth brings the database or nothing', async (t) => {
     const rig = await prepare(t);
@@ -153,6 +163,7 @@ describe('a broken network', () => {
     if (error) {
       assert.equal(error.code, 'UPLOAD_FAILED', error.stack);
       await assertOnly(rig, 'PENDING', ['local']);
+      if (!fault.isFinal) await assertNoUploadLeft(rig);
       await rig.writer.sync();
     } else {
       assert.ok(!fault.isFinal, 'there was no network left to succeed');

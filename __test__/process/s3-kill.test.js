@@ -7,7 +7,7 @@ const { after, before, describe, test } = require('node:test');
 const { createDatabase, integrityOf, rewriteFiller } = require('../support/database.js');
 const { OF_THE_BUCKET, knownFailpoints, withFailpoint } = require('../support/failpoints.js');
 const { refused } = require('../support/rig.js');
-const { PREFIX, assertNoUploadLeft, assertTiersVerify, makeS3Rig } = require('../support/s3.js');
+const { PREFIX, assertNoUploadLeft, assertTiersVerify, makeS3Rig, settled } = require('../support/s3.js');
 const { startWeed } = require('../support/s3-servers.js');
 
 /** What is killed: `act` is killed at first and has to succeed later. */
@@ -68,6 +68,25 @@ describe('a worker that is killed', () => {
       });
     }
   }
+
+  test('while it sends a part leaves a snapshot that the next one sends', async (t) => {
+    const rig = await makeS3Rig(t, server);
+    createDatabase(rig.database, { megabytes: 40 });
+    const gate = rig.proxy.hold(/partNumber=2/);
+    const killing = new AbortController();
+    const creating = settled(rig.writer.createSnapshot('first', { signal: killing.signal }));
+    await gate.reached;
+    killing.abort();
+    assert.equal((await creating).error?.code, 'ABORTED');
+    gate.release();
+
+    const [left] = await assertTiersVerify(rig);
+    assert.deepEqual([left.status, left.tiers], ['PENDING', ['local']]);
+    await rig.writer.createSnapshot('second');
+    for (const { name, tiers } of await assertTiersVerify(rig)) {
+      assert.deepEqual(tiers, ['local', 's3'], name);
+    }
+  });
 });
 
 async function prepare(rig, scenario) {

@@ -60,6 +60,13 @@ describe('a snapshot in a bucket', () => {
     assert.deepEqual([row.s3Key, row.status], [snapshot.s3Key, 'COMPLETED']);
     const [listed] = await rig.writer.listSnapshots();
     assert.deepEqual([listed.s3Key, listed.tiers], [snapshot.s3Key, ['local', 's3']]);
+
+    const checked = await rig.writer.checkStorage();
+    assert.deepEqual([checked.ok, checked.conditionalWrites, checked.missingPermissions], [true, true, []]);
+    assertSecretKept(rig, [JSON.stringify(checked)]);
+    for (const key of await rig.bucket.list()) {
+      assert.ok(!(await rig.bucket.get(key)).includes(process.env.AWS_SECRET_ACCESS_KEY), key);
+    }
   });
 
   test('goes below the prefix that is configured, and nowhere else', async (t) => {
@@ -100,6 +107,7 @@ describe('a snapshot in a bucket', () => {
       if (result.uploaded) assert.deepEqual(result.uploaded, ['late']);
       await assertTiersVerify(rig);
       await assertNoUploadLeft(rig);
+      assertSecretKept(rig, [refusal]);
     });
   }
 
@@ -126,22 +134,28 @@ describe('a snapshot in a bucket', () => {
       assert.equal((await assertAllVerify(host.newWriter({ s3: false }), 'database')).length, 2);
     }
   });
+  for (const [damage, breakIt] of Object.entries({
+    'a lost pack': (file) => fs.rmSync(file('packs')),
+    'a pack that was cut off': (file) => fs.truncateSync(file('packs'), 1000),
+    'a damaged manifest': (file) => fs.writeFileSync(file('snapshots'), 'rubbish'),
+  })) {
+    test(`is brought back whole by sync after ${damage}`, async (t) => {
+      const rig = await makeS3Rig(t, server);
+      createDatabase(rig.database, { megabytes: 2 });
+      await rig.writer.createSnapshot('here');
+      const only = (kind) =>
+        path.join(rig.snapshotDir, kind, fs.readdirSync(path.join(rig.snapshotDir, kind))[0]);
+      breakIt(only);
+      const { ok } = await rig.writer.verifySnapshot('here', { tier: 'local' }).catch(() => ({ ok: false }));
+      assert.equal(ok, false, 'the local tier is damaged');
 
-  test('never tells the secret', async (t) => {
-    const rig = await makeS3Rig(t, server);
-    createDatabase(rig.database, { megabytes: 1 });
-    await rig.writer.createSnapshot('first');
-    rig.proxy.down();
-    const errors = [await refused(rig.writer.createSnapshot('second'), 'UPLOAD_FAILED')];
-    rig.proxy.up();
-    await rig.writer.sync();
-    await rig.writer.checkStorage();
+      const { downloaded } = await rig.writer.sync({ direction: 'down' });
 
-    assertSecretKept(rig, errors);
-    for (const key of await rig.bucket.list()) {
-      assert.ok(!(await rig.bucket.get(key)).includes(process.env.AWS_SECRET_ACCESS_KEY), key);
-    }
-  });
+      assert.deepEqual(downloaded, ['here']);
+      await assertTiersVerify(rig);
+      assert.deepEqual((await rig.writer.sync({ direction: 'both' })).downloaded, []);
+    });
+  }
 });
 
 /** Takes a snapshot; checks that what was sent is what the folder grew by, and the worker's memory. */
