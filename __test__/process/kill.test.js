@@ -72,6 +72,13 @@ const SCENARIOS = {
     steps: /^delete\./,
     act: (rig, attempt) => rig.writer.deleteSnapshot(attempt === 1 ? 'second' : 'first'),
   },
+  'a claim of a scheduled run': {
+    steps: /^claim\./,
+    act: async (rig) => {
+      const { claimed } = await rig.writer._claimTick('0 0 * * *', new Date('2026-01-02'));
+      assert.ok(claimed, 'a claim that was cut off keeps nobody out');
+    },
+  },
 };
 
 const FAILPOINTS = knownFailpoints().filter((name) => !OF_THE_BUCKET.test(name));

@@ -8,9 +8,9 @@ const { execFileSync } = require('node:child_process');
 const fs = require('node:fs');
 const { test } = require('node:test');
 const { createDatabase } = require('../support/database.js');
-const { pauseAt } = require('../support/failpoints.js');
+const { pauseAt, whilePaused } = require('../support/failpoints.js');
 const { childrenOf, isAlive } = require('../support/processes.js');
-const { assertAllVerify, eventually, makeRig } = require('../support/rig.js');
+const { assertAllVerify, eventually, makeRig, refused } = require('../support/rig.js');
 const scheduling = require('../support/scheduler.js');
 
 const { EVERY_SECOND, YEARLY, runScheduler, startScheduler, startedByPm2, ticksIn } = scheduling;
@@ -80,6 +80,25 @@ test('of many processes that PM2 starts for one tick one takes the snapshot', as
   // By hand there is always one.
   assert.equal((await runScheduler(rig)).code, 0);
   assert.equal((await namesOf(rig)).length, 2);
+});
+
+test('claims take turns, and whoever waited finds the run taken', async (t) => {
+  const rig = prepare(t);
+  const due = new Date('2026-01-02');
+  // Known to the host from here on: the lock of the repository is not needed any more.
+  await rig.writer.createSnapshot('before');
+  const held = await whilePaused(
+    rig,
+    'claim.before-note',
+    () => rig.writer._claimTick('0 0 * * *', due),
+    async () => {
+      const hasty = rig.newWriter({ lockTimeoutMs: 200 });
+      delete process.env.SNAPSHOT_WRITER_FAILPOINT;
+      await refused(hasty._claimTick('0 0 * * *', due), 'REPOSITORY_BUSY');
+    },
+  );
+  assert.equal(held.value.claimed, true);
+  assert.equal((await rig.writer._claimTick('0 0 * * *', due)).claimed, false);
 });
 
 test('databases in one repository keep schedules of their own', async (t) => {

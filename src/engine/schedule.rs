@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::{Context, create};
 use crate::database::connect::open_for_reading;
 use crate::error::Result;
+use crate::failpoint;
 use crate::repository::bucket;
 use crate::repository::lineage::{self, Lineage};
 use crate::repository::lock::{Lock, Mode, Subject};
@@ -49,6 +50,7 @@ pub(crate) fn claim_tick(context: &Context, schedule: String, tick: Timestamp) -
         let _lock = context.lock_for_writing("claimTick")?;
         lineage::set(&context.repository, &database, there.lineage)?;
     }
+    failpoint::reached("claim.before-note")?;
     // Whoever was faster is noted here too: the other processes of this host need not ask again.
     // Whether that run was cut off is not for this host to find out.
     let entered = holder.clone().unwrap_or_else(|| there.clone());
