@@ -174,6 +174,23 @@ describe('retention with a bucket', () => {
     assert.deepEqual((await other.writer.sync()).uploaded, []);
   });
 
+  test('what the local tier has lost comes back in the generation that the bucket has', async (t) => {
+    const rig = await wornOut(t);
+    const other = rig.host('other');
+    await other.writer.sync({ direction: 'down' });
+    assert.notEqual((await rig.writer.prune({ keepLast: 2 })).repacked, null);
+    const packs = path.join(other.snapshotDir, 'packs');
+    for (const pack of fs.readdirSync(packs)) fs.rmSync(path.join(packs, pack));
+
+    const { downloaded } = await other.writer.sync({ direction: 'down' });
+    assert.deepEqual(downloaded.sort(), ['newest', 'worn']);
+    for (const name of ['newest', 'worn']) {
+      const { ok, problems } = await other.writer.verifySnapshot(name, { tier: 'local' });
+      assert.ok(ok, `${name}: ${problems}`);
+    }
+    assert.deepEqual((await other.writer.sync({ direction: 'down' })).downloaded, []);
+  });
+
   /** Snapshots in both tiers that share packs of which a restore would use less than half. */
   async function wornOut(t, options = AT_ONCE) {
     const rig = await makeS3Rig(t, server, options);

@@ -10,12 +10,12 @@ use super::{Context, catalog, repack, upload};
 use crate::error::{Code, Result};
 use crate::repository::bucket::tombstones;
 use crate::repository::lock::Lock;
-use crate::repository::manifest::{self, Head};
+use crate::repository::manifest::{self, Head, Manifest};
 use crate::repository::pack::PackEntry;
 use crate::repository::survey::{Listed, Survey};
 use crate::repository::tiers::Tier;
 use crate::repository::{mirror, repacking};
-use crate::storage::{S3Store, Store};
+use crate::storage::S3Store;
 
 /// Which way snapshots are copied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -87,7 +87,7 @@ fn up(context: &Context, bucket: &S3Store, snapshots: &[Listed], synced: &mut Sy
             upload::forget(context, head.id)?;
             continue;
         }
-        let uploaded = match is_whole(context, bucket, &there, listed) && !pending.contains(&head.id) {
+        let uploaded = match is_whole_in_bucket(context, bucket, &there, listed) && !pending.contains(&head.id) {
             true => Ok(None),
             false => above_what_is_there(context, listed)
                 .and_then(|head| upload::upload(context, bucket, &head).map(|sent| Some((head, sent)))),
@@ -114,12 +114,18 @@ fn up(context: &Context, bucket: &S3Store, snapshots: &[Listed], synced: &mut Sy
 }
 
 fn down(context: &Context, bucket: &S3Store, snapshots: &[Listed], synced: &mut Synced) -> Result<()> {
+    let here = mirror::inventory(&**context.repository.local())?;
     let trash = Trash::read(context)?;
-    let is_far = |listed: &&Listed| !listed.tiers.contains(&Tier::Local) && !trash.contains(listed.head.id);
-    for Listed { head, .. } in snapshots.iter().filter(is_far) {
+    let is_wanted = |listed: &&Listed| {
+        let has = |tier| listed.tiers.contains(&tier);
+        has(Tier::S3) && !(has(Tier::Local) && has_all_packs(context, &here, &listed.head))
+    };
+    let is_left = |listed: &&Listed| !trash.contains(listed.head.id);
+    for listed in snapshots.iter().filter(is_left).filter(is_wanted) {
+        let head = &listed.head;
         // Packs without a manifest are swept by whoever holds the lock, so it is held throughout.
         let _lock = context.lock_for_writing("sync")?;
-        match download(context, bucket, head) {
+        match download_from_bucket(context, bucket, listed) {
             Ok(received) => {
                 synced.downloaded.push(head.name.clone());
                 synced.bytes_downloaded += received;
@@ -132,6 +138,24 @@ fn down(context: &Context, bucket: &S3Store, snapshots: &[Listed], synced: &mut 
         }
     }
     Ok(())
+}
+
+/// Downloads the generation that the bucket has; a local one that is not whole makes way for it.
+fn download_from_bucket(context: &Context, bucket: &S3Store, listed: &Listed) -> Result<u64> {
+    let head = match listed.in_bucket {
+        Some(generation) if generation != listed.head.generation => {
+            manifest::read_head(bucket, &manifest::key(listed.head.id, generation))?
+        }
+        _ => listed.head.clone(),
+    };
+    let received = download(context, bucket, &head)?;
+    let local = context.repository.local();
+    for object in local.list(&format!("snapshots/{}.", head.id))? {
+        if object.key != head.key() {
+            local.remove(&object.key)?;
+        }
+    }
+    Ok(received)
 }
 
 /// Copies one snapshot into the local tier, every page verified, under the exclusive lock.
@@ -151,20 +175,27 @@ pub(crate) fn download(context: &Context, bucket: &S3Store, head: &Head) -> Resu
     for pack in &missing.packs {
         mirror::copy_pack(bucket, local, pack, head.page_size, true, &mut count)?;
     }
-    mirror::copy(bucket, local, &head.key(), &mut count)?;
+    if Manifest::open(local, &head.key()).is_err() {
+        // A damaged one would stand in the way of the good one.
+        local.remove(&head.key())?;
+        mirror::copy(bucket, local, &head.key(), &mut count)?;
+    }
     Ok(received)
+}
+
+/// Whether every pack that a snapshot needs by its local manifest is in that inventory.
+fn has_all_packs(context: &Context, inventory: &mirror::Inventory, head: &Head) -> bool {
+    let missing = mirror::missing(&**context.repository.local(), inventory, head);
+    missing.is_ok_and(|missing| missing.packs.is_empty())
 }
 
 /// Whether the bucket has the whole snapshot, in the local generation or in a later one that another
 /// host has made.
-fn is_whole(context: &Context, bucket: &S3Store, there: &mirror::Inventory, listed: &Listed) -> bool {
-    let lacks_nothing = |from: &dyn Store, head: &Head| {
-        mirror::missing(from, there, head).is_ok_and(|missing| missing.packs.is_empty())
-    };
+fn is_whole_in_bucket(context: &Context, bucket: &S3Store, there: &mirror::Inventory, listed: &Listed) -> bool {
     match listed.in_bucket {
         Some(_) if listed.is_outdated_in_bucket() => false,
         Some(generation) if generation == listed.head.generation => {
-            lacks_nothing(&**context.repository.local(), &listed.head) || is_whole_there(bucket, there, listed)
+            has_all_packs(context, there, &listed.head) || is_whole_there(bucket, there, listed)
         }
         Some(_) => is_whole_there(bucket, there, listed),
         None => false,
