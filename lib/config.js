@@ -19,6 +19,7 @@ const DEFAULTS = {
   coreTables: ['Reality', 'RecursionPath', 'ConsciousnessField'],
   postRestoreTimeoutMs: 300_000,
   deleteGraceMs: 24 * 60 * 60 * 1000,
+  trashGraceMs: 24 * 60 * 60 * 1000,
 };
 
 /**
@@ -45,6 +46,7 @@ function resolveConfig(options, needs, notice = () => {}) {
     postRestore: postRestore(options.postRestoreCommand, value('postRestoreTimeoutMs')),
     s3: needs === 'nothing' ? null : resolveS3(options, notice),
     deleteGraceMs: value('deleteGraceMs'),
+    trashGraceMs: value('trashGraceMs'),
   };
 }
 

@@ -11,6 +11,7 @@ const CREDENTIAL = /accesskey|secret|token|credential|password|profile/i;
 
 const isText = (value) => typeof value === 'string' && value.trim() !== '' && !value.includes('\0');
 const isTextList = (value) => Array.isArray(value) && value.length > 0 && value.every(isText);
+const isBoolean = (value) => typeof value === 'boolean';
 const isDuration = (value) => Number.isSafeInteger(value) && value >= 0;
 const isObject = (value) => typeof value === 'object' && value !== null;
 const orNull = (accepts) => (value) => value === null || accepts(value);
@@ -44,6 +45,7 @@ const COMMON = {
   ],
   postRestoreTimeoutMs: [isDuration, 'a whole number of milliseconds'],
   deleteGraceMs: [isDuration, 'a whole number of milliseconds'],
+  trashGraceMs: [isDuration, 'a whole number of milliseconds'],
   nodePath: [isText, 'the path of a Node.js executable'],
   signal: [orNull(isSignal), 'an AbortSignal'],
   onProgress: [orNull((value) => typeof value === 'function'), 'a function'],
@@ -64,6 +66,28 @@ const VERIFY = {
 const SYNC = {
   ...COMMON,
   direction: [oneOf('up', 'down', 'both'), "'up', 'down' or 'both'"],
+};
+
+const LIST = {
+  ...COMMON,
+  deleted: [isBoolean, 'true or false'],
+};
+
+/** Rules of retention. That they make sense is the engine's to say. */
+const POLICY = {
+  keepLast: [Number.isSafeInteger, 'a whole number'],
+  keepHourly: [Number.isSafeInteger, 'a whole number'],
+  keepDaily: [Number.isSafeInteger, 'a whole number'],
+  keepWeekly: [Number.isSafeInteger, 'a whole number'],
+  keepMonthly: [Number.isSafeInteger, 'a whole number'],
+  keepYearly: [Number.isSafeInteger, 'a whole number'],
+  keepWithin: [(value) => typeof value === 'string', 'a duration such as "7d"'],
+};
+
+const PRUNE = {
+  ...READ,
+  ...POLICY,
+  dryRun: [isBoolean, 'true or false'],
 };
 
 /** Checks an options object and returns a copy of what was given (`undefined` means not given). */
@@ -131,4 +155,4 @@ function checkPath(path, what) {
   }
 }
 
-module.exports = { checkOptions, checkName, checkPath, READ, VERIFY, SYNC };
+module.exports = { checkOptions, checkName, checkPath, READ, VERIFY, SYNC, LIST, PRUNE, POLICY };

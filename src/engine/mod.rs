@@ -4,6 +4,7 @@ mod bootstrap;
 mod capture;
 mod catalog;
 mod check_storage;
+pub(crate) mod collapse;
 mod create;
 mod delete;
 mod examine;
@@ -12,8 +13,12 @@ mod find;
 mod list;
 mod live_image;
 mod names;
+mod pins;
+mod plan;
 mod post_restore;
+mod prune;
 mod recorder;
+mod repack;
 mod reset;
 mod restore;
 mod restore_in_place;
@@ -21,6 +26,7 @@ mod safety;
 mod schedule;
 mod sync;
 mod target;
+mod trash;
 mod undo;
 mod unfinished;
 mod upload;
@@ -28,18 +34,22 @@ mod verify;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 pub(crate) use bootstrap::{bootstrap, is_database_empty};
 pub(crate) use check_storage::check_storage;
+pub(crate) use collapse::acknowledge;
 pub(crate) use create::create;
 pub(crate) use delete::{delete, delete_object};
 pub(crate) use export::{checksum_of_file, export};
 pub(crate) use list::{get, head_object, list, status};
+pub(crate) use pins::{pin, unpin};
+pub(crate) use prune::prune;
 pub(crate) use reset::reset;
 pub(crate) use restore::restore;
 pub(crate) use schedule::{claim_tick, finish_tick};
 pub(crate) use sync::{Direction, sync};
+pub(crate) use trash::undelete;
 pub(crate) use undo::undo;
 pub(crate) use verify::{Level, verify};
 
@@ -107,12 +117,16 @@ impl Context {
 
     /// Takes the exclusive lock and puts right what a killed process left behind.
     fn lock_for_writing(&self, operation: &str) -> Result<Writing> {
+        self.lock_for_writing_within(operation, self.config.lock_timeout())
+    }
+
+    fn lock_for_writing_within(&self, operation: &str, timeout: Duration) -> Result<Writing> {
         let lock = Lock::acquire(
             self.repository.root(),
             Subject::Repository,
             Mode::Exclusive,
             operation,
-            self.config.lock_timeout(),
+            timeout,
         )?;
         self.repository.sweep_after_crash()?;
         self.repository.init()?;

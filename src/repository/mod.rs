@@ -24,8 +24,13 @@ pub(crate) mod pack_reader;
 pub(crate) mod pack_writer;
 pub(crate) mod packed_pages;
 pub(crate) mod page_table;
+pub(crate) mod repacking;
 pub(crate) mod restores;
+<<<<<<< HEAD
 pub(crate) mod schedule;
+=======
+pub(crate) mod retention;
+>>>>>>> retention
 pub(crate) mod snapshot;
 pub(crate) mod survey;
 pub(crate) mod tiers;

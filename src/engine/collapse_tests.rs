@@ -1,0 +1,98 @@
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+use super::*;
+
+/// A snapshot of hour `hour` with that many rows and bytes.
+fn content(hour: i64, rows: u64, size: u64) -> Content {
+    Content {
+        id: Uuid::from_u128(hour as u128),
+        name: format!("at-{hour}"),
+        created_at: Timestamp::from_second(1_800_000_000 + hour * 3600).unwrap(),
+        is_empty: rows == 0,
+        core_counts: BTreeMap::from([("Reality".to_owned(), rows / 2), ("Path".to_owned(), rows - rows / 2)]),
+        size,
+    }
+}
+
+fn name_of(found: Option<Collapse>) -> Option<String> {
+    found.map(|collapse| collapse.name)
+}
+
+#[test]
+fn what_grows_or_shrinks_a_little_is_no_collapse() {
+    let contents = [
+        content(1, 0, 0),
+        content(2, 10, 4096),
+        content(3, 5, 2048),
+        content(4, 900, 9999),
+    ];
+    assert_eq!(newest(&contents, None), None);
+}
+
+#[test]
+fn the_first_empty_snapshot_is_the_collapse() {
+    let mut contents = vec![content(1, 10, 4096), content(2, 0, 4096)];
+    contents.extend((3..22).map(|hour| content(hour, 0, 4096)));
+    let found = newest(&contents, None).unwrap();
+    assert_eq!(found.name, "at-2");
+    assert_eq!(found.reason, "\"at-2\" is empty, \"at-1\" before it was not");
+}
+
+#[test]
+fn under_half_of_the_rows_or_of_the_bytes_is_a_collapse() {
+    let by_rows = newest(&[content(1, 1001, 4096), content(2, 500, 4096)], None).unwrap();
+    assert_eq!(
+        by_rows.reason,
+        "\"at-2\" has 500 rows in the core tables, \"at-1\" before it had 1001"
+    );
+    let by_size = newest(&[content(1, 10, 8192), content(2, 10, 4095)], None).unwrap();
+    assert_eq!(by_size.reason, "\"at-2\" has 4095 bytes, \"at-1\" before it had 8192");
+    assert_eq!(newest(&[content(1, 1000, 8192), content(2, 500, 4096)], None), None);
+}
+
+#[test]
+fn a_collapse_stands_although_the_content_came_back() {
+    let contents = [
+        content(1, 10, 4096),
+        content(2, 0, 4096),
+        content(3, 10, 4096),
+        content(4, 12, 4096),
+    ];
+    assert_eq!(name_of(newest(&contents, None)).as_deref(), Some("at-2"));
+}
+
+#[test]
+fn the_newest_of_several_counts() {
+    let contents = [
+        content(1, 10, 4096),
+        content(2, 0, 4096),
+        content(3, 10, 4096),
+        content(4, 1, 4096),
+    ];
+    assert_eq!(name_of(newest(&contents, None)).as_deref(), Some("at-4"));
+}
+
+#[test]
+fn what_was_acknowledged_is_the_new_measure() {
+    let (good, empty) = (content(1, 10, 4096), content(2, 0, 4096));
+    let acknowledged = Some(&empty);
+    assert_eq!(newest(&[good.clone(), empty.clone()], acknowledged), None);
+    // Retention may take the acknowledged snapshots and leave an older one, which was pinned.
+    let later = [good.clone(), content(3, 0, 4096), content(4, 8, 4096)];
+    assert_eq!(newest(&later, acknowledged), None);
+    let again = [good, content(4, 8, 4096), content(5, 0, 4096)];
+    assert_eq!(name_of(newest(&again, acknowledged)).as_deref(), Some("at-5"));
+}
+
+#[test]
+fn only_tables_that_were_counted_both_times_are_compared() {
+    let before = content(1, 1000, 4096);
+    let mut other = content(2, 1000, 4096);
+    other.core_counts = BTreeMap::from([("Users".to_owned(), 3)]);
+    assert_eq!(newest(&[before.clone(), other.clone()], None), None);
+    other.core_counts = BTreeMap::from([("Users".to_owned(), 900), ("Reality".to_owned(), 3)]);
+    assert_eq!(
+        newest(&[before, other], None).unwrap().reason,
+        "\"at-2\" has 3 rows in the core tables, \"at-1\" before it had 500"
+    );
+}
