@@ -26,11 +26,8 @@ pub(crate) mod packed_pages;
 pub(crate) mod page_table;
 pub(crate) mod repacking;
 pub(crate) mod restores;
-<<<<<<< HEAD
-pub(crate) mod schedule;
-=======
 pub(crate) mod retention;
->>>>>>> retention
+pub(crate) mod schedule;
 pub(crate) mod snapshot;
 pub(crate) mod survey;
 pub(crate) mod tiers;
