@@ -15,7 +15,7 @@ const { watchForStop } = require('./lib/scheduler/stop.js');
 
 const HELP = `Usage: snapshot-cron [--daemon]
 
-Takes a snapshot of DATABASE_URL, then deletes what the retention does not keep.
+Takes a snapshot of DATABASE_URL, then removes what the retention does not keep.
 
   --daemon   keeps running, and does so on a schedule
 

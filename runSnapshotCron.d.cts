@@ -1,4 +1,4 @@
-import { SnapshotLog, SnapshotRecord, SnapshotWriter } from './index.js';
+import { RetentionPolicy, SnapshotLog, SnapshotRecord, SnapshotWriter } from './index.js';
 
 /** Runs the command line (`process.argv` by default) and resolves with the exit code, 0 or 1. */
 export function main(argv?: string[]): Promise<number>;
@@ -18,7 +18,7 @@ export interface RunOptions {
   /** Default: lines with the time on the console. */
   log?: SnapshotLog;
   /** Which snapshots stay. Default: the `SNAPSHOT_KEEP_…` variables, else the last 10. */
-  keep?: Keep;
+  keep?: RetentionPolicy;
   /** Aborting it lets a snapshot finish; nothing else is begun. */
   signal?: AbortSignal;
 }
@@ -30,16 +30,6 @@ export interface DaemonOptions extends RunOptions {
   timezone?: string;
   /** Called when the settings were found right. */
   onReady?: () => void;
-}
-
-export interface Keep {
-  keepLast?: number;
-  keepHourly?: number;
-  keepDaily?: number;
-  keepWeekly?: number;
-  keepMonthly?: number;
-  keepYearly?: number;
-  keepWithin?: string;
 }
 
 /** A run that is due at one time: of all processes and hosts one makes it. */
@@ -54,7 +44,7 @@ export interface RunOutcome {
   /** False: somebody else makes the run, or nothing was begun. */
   ran: boolean;
   snapshot?: SnapshotRecord;
-  /** Names of the snapshots that the retention has deleted. */
-  deleted?: string[];
+  /** Names of the snapshots that the retention has removed. */
+  removed?: string[];
   error?: Error;
 }

@@ -13,22 +13,15 @@ beforeEach(clearEnvironment);
 const TICK = { schedule: '0 * * * *', due: new Date('2026-03-01T10:00:00Z') };
 
 /** A writer, what was called on it, and the lines that a run logs. */
-function pretend({ claimed = true, others = 12, failing = {} } = {}) {
+function pretend({ claimed = true, pruned = {}, failing = {} } = {}) {
   const calls = [];
   const lines = [];
   const call = (name, value) =>
     jest.fn(async (...args) => {
       calls.push([name, ...args]);
       if (failing[name]) throw failing[name];
-      return typeof value === 'function' ? value(...args) : value;
+      return value;
     });
-  const older = Array.from({ length: others }, (_, index) => ({
-    id: `${index}`,
-    name: `older ${index}`,
-    lineage: 'ours',
-    kind: 'snapshot',
-    status: 'COMPLETED',
-  }));
   const snapshot = { id: 'new', name: 'new', size: 1, checksum: 'ab' };
   const by = { pid: 7, host: 'elsewhere' };
   const writer = {
@@ -36,28 +29,35 @@ function pretend({ claimed = true, others = 12, failing = {} } = {}) {
     _claimTick: call('claim', { claimed, by, tick: '2026-03-01T10:00:00Z', finished: true }),
     _finishTick: call('finish'),
     createSnapshot: call('create', { snapshot, durationMs: 5 }),
-    listSnapshots: call('list', [{ ...older[0], ...snapshot }, ...older]),
-    deleteSnapshot: call('delete'),
+    prune: call('prune', { removed: [], collapse: null, ...pruned }),
   };
   const say = (level) => (message) => lines.push(`${level} ${message}`);
   const log = { info: say('info'), warn: say('warn'), error: say('error'), debug() {} };
-  return { writer, log, calls, lines, older, names: () => calls.map(([name]) => name) };
+  return { writer, log, calls, lines, names: () => calls.map(([name]) => name) };
 }
 
-test('a run claims its tick, takes the snapshot, says that it is over, and deletes', async () => {
-  const { writer, log, calls, names } = pretend();
-  const outcome = await runOnce({ writer, log, keep: { keepLast: 10 }, tick: TICK });
-  expect(outcome).toMatchObject({ ok: true, ran: true, snapshot: { id: 'new' } });
-  expect(names()).toEqual(['claim', 'create', 'finish', 'list', 'delete', 'delete', 'delete']);
+test('a run claims its tick, takes the snapshot, says that it is over, and prunes', async () => {
+  const pruned = { removed: [{ name: 'older' }, { name: 'oldest' }] };
+  const { writer, log, calls, names } = pretend({ pruned });
+  const outcome = await runOnce({ writer, log, keep: { keepLast: 3, keepDaily: 7 }, tick: TICK });
+  expect(outcome).toEqual({ ok: true, ran: true, snapshot: expect.anything(), removed: ['older', 'oldest'] });
+  expect(names()).toEqual(['claim', 'create', 'finish', 'prune']);
   expect(calls[0]).toEqual(['claim', TICK.schedule, TICK.due]);
   expect(calls[1]).toEqual(['create', 'scheduled_2026-03-01T10-00-00-123Z']);
-  expect(outcome.deleted).toEqual(['older 9', 'older 10', 'older 11']);
+  expect(calls[3]).toEqual(['prune', { keepLast: 3, keepDaily: 7, signal: undefined }]);
 });
 
-test('without a tick nothing is claimed', async () => {
-  const { writer, log, names } = pretend({ others: 2 });
-  expect(await runOnce({ writer, log })).toMatchObject({ ok: true, ran: true, deleted: [] });
-  expect(names()).toEqual(['create', 'list']);
+test('without a tick nothing is claimed, and the last 10 stay', async () => {
+  const { writer, log, calls, names } = pretend();
+  expect(await runOnce({ writer, log })).toMatchObject({ ok: true, ran: true, removed: [] });
+  expect(names()).toEqual(['create', 'prune']);
+  expect(calls[1][1]).toMatchObject({ keepLast: 10 });
+});
+
+test('a loss of content is told as long as it holds snapshots back', async () => {
+  const { writer, log, lines } = pretend({ pruned: { collapse: { name: 'bad', reason: 'it is empty' } } });
+  expect(await runOnce({ writer, log })).toMatchObject({ ok: true });
+  expect(lines).toContain('warn Nothing from before bad is removed: it is empty');
 });
 
 test("another instance's run is left to it, and that is no failure", async () => {
@@ -77,15 +77,15 @@ test('a failed snapshot is told, the run is over, and nothing is deleted', async
   expect(lines.at(-1)).toBe('error not in the bucket');
 });
 
-test('a failed deletion is a failure of its own', async () => {
-  const failing = { delete: new SnapshotError('REPOSITORY_BUSY', 'busy') };
+test('a failed retention is a failure of its own', async () => {
+  const failing = { prune: new SnapshotError('REPOSITORY_BUSY', 'busy') };
   const { writer, log, lines } = pretend({ failing });
   expect(await runOnce({ writer, log, tick: TICK })).toMatchObject({
     ok: false,
     ran: true,
     snapshot: { id: 'new' },
   });
-  expect(lines.at(-1)).toBe('error The snapshot is complete, but older ones could not be deleted: busy');
+  expect(lines.at(-1)).toBe('error The snapshot is complete, but older ones could not be removed: busy');
 });
 
 test('a claim that fails is no run', async () => {
@@ -109,50 +109,28 @@ test('stopped before the snapshot: none is taken, and the tick is not over', asy
   expect(names()).toEqual(['claim']);
 });
 
-test('stopped during the snapshot: it is finished, and deleting is left to the next run', async () => {
+test('stopped during the snapshot: it is finished, and pruning is left to the next run', async () => {
   const stop = new AbortController();
   const { writer, log, names } = pretend();
   writer.createSnapshot.mockImplementation(async () => {
     stop.abort();
     return { snapshot: { id: 'new', name: 'new' } };
   });
-  expect(await runOnce({ writer, log, tick: TICK, signal: stop.signal })).toMatchObject({
-    ok: true,
-    ran: true,
+  // As the writer does it with a signal that is aborted.
+  writer.prune.mockImplementation(async ({ signal }) => {
+    expect(signal.aborted).toBe(true);
+    throw new SnapshotError('ABORTED', 'the operation was aborted');
   });
+  const outcome = await runOnce({ writer, log, tick: TICK, signal: stop.signal });
+  expect(outcome).toMatchObject({ ok: true, ran: true, removed: [] });
   expect(names()).toEqual(['claim', 'finish']);
 });
 
-test('only completed snapshots of the same database count, and only they are deleted', async () => {
-  const { writer, log, calls, older } = pretend({ others: 3 });
-  const strange = { ...older[0], name: 'strange' };
-  writer.listSnapshots.mockResolvedValue([
-    { ...older[0], id: 'new', name: 'new' },
-    { ...strange, lineage: 'another database' },
-    { ...strange, kind: 'safety' },
-    { ...strange, kind: 'plain', lineage: null },
-    { ...strange, status: 'PENDING' },
-    ...older,
-  ]);
-  const { deleted } = await runOnce({ writer, log, keep: { keepLast: 2 } });
-  expect(deleted).toEqual(['older 1', 'older 2']);
-  expect(calls.filter(([name]) => name === 'delete').flat()).not.toContain('strange');
-});
-
-test('what another instance has deleted meanwhile is no failure', async () => {
-  const failing = { delete: new SnapshotError('SNAPSHOT_NOT_FOUND', 'gone') };
+test('pruning that was aborted by nobody here is a failure', async () => {
+  const failing = { prune: new SnapshotError('ABORTED', 'the application is gone') };
   const { writer, log } = pretend({ failing });
-  expect(await runOnce({ writer, log })).toMatchObject({ ok: true, deleted: [] });
+  expect(await runOnce({ writer, log })).toMatchObject({ ok: false, ran: true });
 });
-
-test.each([{ keepLast: 0 }, { keepDaily: 7 }, { keepLast: 3, keepDaily: 7 }])(
-  'with the policy %j nothing is deleted',
-  async (keep) => {
-    const { writer, log, names } = pretend();
-    expect(await runOnce({ writer, log, keep })).toMatchObject({ ok: false, ran: true });
-    expect(names()).toEqual(['create']);
-  },
-);
 
 describe('the retention of the environment', () => {
   test.each([

@@ -155,6 +155,42 @@ describe('retention with a bucket', () => {
     await assertSameObjects(rig);
   });
 
+  test('a generation of another host that has lost a pack is replaced by a whole one', async (t) => {
+    const rig = await wornOut(t);
+    const other = rig.host('other');
+    await other.writer.sync({ direction: 'down' });
+    const { repacked } = await rig.writer.prune({ keepLast: 2 });
+    assert.notEqual(repacked, null);
+    for (const key of await objectsOf(rig, 'packs')) await rig.bucket.delete(key);
+
+    const { uploaded } = await other.writer.sync();
+    assert.deepEqual(uploaded.sort(), ['newest', 'worn']);
+    assert.match((await other.writer.getSnapshot('worn')).s3Key, /\.3$/);
+    await assertTiersVerify(other);
+    for (const name of ['newest', 'worn']) {
+      const { ok } = await rig.writer.verifySnapshot(name, { tier: 's3' });
+      assert.ok(ok, name);
+    }
+    assert.deepEqual((await other.writer.sync()).uploaded, []);
+  });
+
+  test('what the local tier has lost comes back in the generation that the bucket has', async (t) => {
+    const rig = await wornOut(t);
+    const other = rig.host('other');
+    await other.writer.sync({ direction: 'down' });
+    assert.notEqual((await rig.writer.prune({ keepLast: 2 })).repacked, null);
+    const packs = path.join(other.snapshotDir, 'packs');
+    for (const pack of fs.readdirSync(packs)) fs.rmSync(path.join(packs, pack));
+
+    const { downloaded } = await other.writer.sync({ direction: 'down' });
+    assert.deepEqual(downloaded.sort(), ['newest', 'worn']);
+    for (const name of ['newest', 'worn']) {
+      const { ok, problems } = await other.writer.verifySnapshot(name, { tier: 'local' });
+      assert.ok(ok, `${name}: ${problems}`);
+    }
+    assert.deepEqual((await other.writer.sync({ direction: 'down' })).downloaded, []);
+  });
+
   /** Snapshots in both tiers that share packs of which a restore would use less than half. */
   async function wornOut(t, options = AT_ONCE) {
     const rig = await makeS3Rig(t, server, options);

@@ -39,7 +39,7 @@ test('one run takes a snapshot, tells its record and keeps the newest', async (t
   for (const told of [snapshot.id, snapshot.name, String(snapshot.size), snapshot.checksum]) {
     assert.ok(output.includes(told), `${told} is in:\n${output}`);
   }
-  assert.match(output, /Deleted 1 older snapshots \(names: oldest\)/);
+  assert.match(output, /Older snapshots removed \(names: oldest\)/);
   assert.ok(
     output
       .trim()
@@ -131,7 +131,7 @@ test('two long-running ones take one snapshot per tick, and stop when they are t
     'PM2 was told',
   );
   const names = await assertAllVerify(rig.writer);
-  assert.ok(names.length <= 4, 'the newest 3, and one whose run was told to stop before it deleted');
+  assert.ok(names.length <= 4, 'the newest 3, and one whose run was told to stop before it pruned');
 });
 
 test('a missed run is made up for once at the start', async (t) => {

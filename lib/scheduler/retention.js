@@ -33,43 +33,21 @@ function policyFrom(environment) {
 }
 
 /**
- * Deletes the completed snapshots of the same database that the policy does not keep; returns their
- * names. A stop is heeded between two of them.
+ * Removes what the policy does not keep; returns the names. Nobody who stops the scheduler has to wait
+ * for it: it may be cut off at any moment, and the next run goes on with it.
  */
-async function applyRetention(writer, policy, { snapshot, signal }) {
-  checkPolicy(policy);
-  const all = await writer.listSnapshots();
-  const { lineage } = all.find(({ id }) => id === snapshot.id);
-  const isOurs = (other) =>
-    other.lineage === lineage && other.kind === 'snapshot' && other.status === 'COMPLETED';
-  const deleted = [];
-  // They are listed newest first.
-  for (const { name } of all.filter(isOurs).slice(policy.keepLast)) {
-    if (signal?.aborted) break;
-    if (await deleteIfThere(writer, name)) deleted.push(name);
-  }
-  return deleted;
-}
-
-/** Until `prune` takes this over, one rule is known; with any other one nothing is deleted. */
-function checkPolicy({ keepLast, ...others }) {
-  if (!(keepLast >= 1) || Object.keys(others).length > 0) {
-    throw new SnapshotError(
-      'INVALID_ARGUMENT',
-      'SNAPSHOT_KEEP_LAST alone is supported, and must be 1 or more',
-    );
-  }
-}
-
-/** Another instance may be deleting, too. */
-async function deleteIfThere(writer, name) {
+async function applyRetention(writer, policy, { log, signal }) {
   try {
-    await writer.deleteSnapshot(name);
-    return true;
+    const { removed, collapse } = await writer.prune({ ...policy, signal });
+    if (collapse) log.warn(`Nothing from before ${collapse.name} is removed: ${collapse.reason}`);
+    if (removed.length > 0) log.info('Older snapshots removed', { names: namesOf(removed).join(', ') });
+    return namesOf(removed);
   } catch (error) {
-    if (error.code === 'SNAPSHOT_NOT_FOUND') return false;
+    if (signal?.aborted && error.code === 'ABORTED') return [];
     throw error;
   }
 }
+
+const namesOf = (snapshots) => snapshots.map(({ name }) => name);
 
 module.exports = { applyRetention, policyFrom };

@@ -10,7 +10,7 @@ const { applyRetention, policyFrom } = require('./retention.js');
 /**
  * Takes one snapshot and applies the retention. With `tick` (`{ schedule, due }`) it does so only if
  * no other process and no other host makes the run that was due then. Never rejects: a scheduler
- * goes on with the next run. Resolves with `{ ok, ran, snapshot?, deleted?, error? }`.
+ * goes on with the next run. Resolves with `{ ok, ran, snapshot?, removed?, error? }`.
  */
 async function runOnce(options = {}) {
   const log = safeLog(options.log ?? timedLog());
@@ -35,7 +35,7 @@ async function attempt({ log, ...options }) {
     }
     outcome.ran = true;
     outcome.snapshot = await takeSnapshot(writer, tick, log);
-    outcome.deleted = await retain(writer, outcome.snapshot, { policy, log, signal });
+    outcome.removed = await retain(writer, { policy, log, signal });
     return { ...outcome, ok: true };
   } catch (error) {
     log.error(error.message, { code: error.code, ...causesOf(error) });
@@ -75,16 +75,11 @@ async function finish(writer, { due }, log) {
   }
 }
 
-async function retain(writer, snapshot, { policy, log, signal }) {
-  // PM2 waits for the snapshot alone; the next run deletes.
-  if (signal?.aborted) return [];
+async function retain(writer, { policy, log, signal }) {
   try {
-    const deleted = await applyRetention(writer, policy, { snapshot, signal });
-    if (deleted.length > 0)
-      log.info(`Deleted ${deleted.length} older snapshots`, { names: deleted.join(', ') });
-    return deleted;
+    return await applyRetention(writer, policy, { log, signal });
   } catch (error) {
-    error.message = `The snapshot is complete, but older ones could not be deleted: ${error.message}`;
+    error.message = `The snapshot is complete, but older ones could not be removed: ${error.message}`;
     throw error;
   }
 }

@@ -15,7 +15,7 @@ use crate::repository::pack::PackEntry;
 use crate::repository::survey::{Listed, Survey};
 use crate::repository::tiers::Tier;
 use crate::repository::{mirror, repacking};
-use crate::storage::{S3Store, Store};
+use crate::storage::S3Store;
 
 /// Which way snapshots are copied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -87,7 +87,7 @@ fn up(context: &Context, bucket: &S3Store, snapshots: &[Listed], synced: &mut Sy
             upload::forget(context, head.id)?;
             continue;
         }
-        let uploaded = match is_whole(context, bucket, &there, listed) && !pending.contains(&head.id) {
+        let uploaded = match is_whole_in_bucket(context, bucket, &there, listed) && !pending.contains(&head.id) {
             true => Ok(None),
             false => above_what_is_there(context, listed)
                 .and_then(|head| upload::upload(context, bucket, &head).map(|sent| Some((head, sent)))),
@@ -114,17 +114,18 @@ fn up(context: &Context, bucket: &S3Store, snapshots: &[Listed], synced: &mut Sy
 }
 
 fn down(context: &Context, bucket: &S3Store, snapshots: &[Listed], synced: &mut Synced) -> Result<()> {
-    let trash = Trash::read(context)?;
     let here = mirror::inventory(&**context.repository.local())?;
+    let trash = Trash::read(context)?;
     let is_wanted = |listed: &&Listed| {
         let has = |tier| listed.tiers.contains(&tier);
-        let is_here = has(Tier::Local) && lacks_nothing(context, &here, &listed.head);
-        has(Tier::S3) && !is_here && !trash.contains(listed.head.id)
+        has(Tier::S3) && !(has(Tier::Local) && has_all_packs(context, &here, &listed.head))
     };
-    for Listed { head, .. } in snapshots.iter().filter(is_wanted) {
+    let is_left = |listed: &&Listed| !trash.contains(listed.head.id);
+    for listed in snapshots.iter().filter(is_left).filter(is_wanted) {
+        let head = &listed.head;
         // Packs without a manifest are swept by whoever holds the lock, so it is held throughout.
         let _lock = context.lock_for_writing("sync")?;
-        match download(context, bucket, head) {
+        match download_from_bucket(context, bucket, listed) {
             Ok(received) => {
                 synced.downloaded.push(head.name.clone());
                 synced.bytes_downloaded += received;
@@ -137,6 +138,24 @@ fn down(context: &Context, bucket: &S3Store, snapshots: &[Listed], synced: &mut 
         }
     }
     Ok(())
+}
+
+/// Downloads the generation that the bucket has; a local one that is not whole makes way for it.
+fn download_from_bucket(context: &Context, bucket: &S3Store, listed: &Listed) -> Result<u64> {
+    let head = match listed.in_bucket {
+        Some(generation) if generation != listed.head.generation => {
+            manifest::read_head(bucket, &manifest::key(listed.head.id, generation))?
+        }
+        _ => listed.head.clone(),
+    };
+    let received = download(context, bucket, &head)?;
+    let local = context.repository.local();
+    for object in local.list(&format!("snapshots/{}.", head.id))? {
+        if object.key != head.key() {
+            local.remove(&object.key)?;
+        }
+    }
+    Ok(received)
 }
 
 /// Copies one snapshot into the local tier, every page verified, under the exclusive lock.
@@ -164,22 +183,19 @@ pub(crate) fn download(context: &Context, bucket: &S3Store, head: &Head) -> Resu
     Ok(received)
 }
 
-/// Whether every pack of a local snapshot is in that inventory.
-fn lacks_nothing(context: &Context, there: &mirror::Inventory, head: &Head) -> bool {
-    let missing = mirror::missing(&**context.repository.local(), there, head);
+/// Whether every pack that a snapshot needs by its local manifest is in that inventory.
+fn has_all_packs(context: &Context, inventory: &mirror::Inventory, head: &Head) -> bool {
+    let missing = mirror::missing(&**context.repository.local(), inventory, head);
     missing.is_ok_and(|missing| missing.packs.is_empty())
 }
 
 /// Whether the bucket has the whole snapshot, in the local generation or in a later one that another
 /// host has made.
-fn is_whole(context: &Context, bucket: &S3Store, there: &mirror::Inventory, listed: &Listed) -> bool {
-    let lacks_nothing = |from: &dyn Store, head: &Head| {
-        mirror::missing(from, there, head).is_ok_and(|missing| missing.packs.is_empty())
-    };
+fn is_whole_in_bucket(context: &Context, bucket: &S3Store, there: &mirror::Inventory, listed: &Listed) -> bool {
     match listed.in_bucket {
         Some(_) if listed.is_outdated_in_bucket() => false,
         Some(generation) if generation == listed.head.generation => {
-            lacks_nothing(&**context.repository.local(), &listed.head) || is_whole_there(bucket, there, listed)
+            has_all_packs(context, there, &listed.head) || is_whole_there(bucket, there, listed)
         }
         Some(_) => is_whole_there(bucket, there, listed),
         None => false,
