@@ -109,6 +109,7 @@ describe('two hosts on one bucket', () => {
   for (const step of steps('upload.')) {
     test(`a creator held at ${step} while the other deletes and sweeps`, async (t) => {
       const { creator, deleter } = await prepare(t);
+      const [first] = await objectsOf(creator, 'packs');
       rewriteFiller(creator.database, 7);
       await whileHeld(creator, step, ['createSnapshot', 'round 1'], async () => {
         await deleter.writer.deleteSnapshot('round 0');
@@ -116,6 +117,9 @@ describe('two hosts on one bucket', () => {
         createDatabase(deleter.database);
         await deleter.writer.createSnapshot('passing');
         await deleter.writer.deleteSnapshot('passing');
+        const isSwept = !(await objectsOf(creator, 'packs')).includes(first);
+        const isNeeded = (await objectsOf(creator, 'snapshots')).length > 0;
+        assert.equal(isSwept, !isNeeded, 'a pack is swept until a manifest in the bucket needs it');
       });
       await assertStaysDeleted(creator, deleter, ['round 1']);
     });
@@ -201,8 +205,13 @@ async function whileHeld(host, step, [method, name], meanwhile) {
   await calling;
 }
 
-/** Mirroring in every direction from every host brings nothing back; all that is listed is whole. */
+/**
+ * All that is listed is whole at once, not only after the next mirroring has mended it; and mirroring
+ * in every direction from every host brings nothing back.
+ */
 async function assertStaysDeleted(one, other, names) {
+  await assertTiersVerify(other);
+  await assertTiersVerify(one);
   for (const host of [one, other, one]) {
     await host.writer.sync({ direction: 'both' });
     await assertTiersVerify(host);
