@@ -1,9 +1,11 @@
 import type { DrillOptions, DrillResult } from './lib/drill.js';
 import type { StatusResult } from './lib/health.js';
+import type { ListOptions, RetentionMethods } from './lib/retention.js';
 import type { S3Options, SnapshotS3Client, StorageCheckResult, SyncOptions, SyncResult } from './lib/s3.js';
 
 export * from './lib/drill.js';
 export * from './lib/health.js';
+export * from './lib/retention.js';
 export * from './lib/s3.js';
 
 /** State of a snapshot. `PENDING`: complete locally, not yet in the bucket; `sync()` finishes it. */
@@ -62,6 +64,10 @@ export interface SnapshotInfo extends SnapshotRecord {
   lineage: string | null;
   /** File name of the database. */
   databaseName: string | null;
+  /** Whether neither `prune` nor `deleteSnapshot` removes it. */
+  pinned: boolean;
+  /** Since when it has been in the trash; `null`: it is not. */
+  deletedAt: Date | null;
 }
 
 /** A logger. Methods that are missing are skipped; what they throw or reject with is ignored. */
@@ -105,6 +111,11 @@ export interface SnapshotOptions {
    * they were marked: time for other hosts to notice. Default: 86400000 (a day).
    */
   deleteGraceMs?: number;
+  /**
+   * How long a snapshot that `prune` removed can be brought back with `undelete`, in milliseconds; then
+   * the next `prune` deletes it for good. Default: 86400000 (a day).
+   */
+  trashGraceMs?: number;
   /** How long to wait for the repository's lock and for SQLite's locks, in milliseconds. Default: 60000. */
   lockTimeoutMs?: number;
   /**
@@ -255,6 +266,7 @@ export declare class SnapshotError extends Error {
  * Every operation runs in a short-lived process of its own. The constructor touches nothing.
  * Methods never throw synchronously; they reject with a {@link SnapshotError}.
  */
+export interface SnapshotWriter extends RetentionMethods {}
 export declare class SnapshotWriter {
   /** @throws {SnapshotError} `INVALID_ARGUMENT` when an option is unknown or of the wrong type. */
   constructor(options?: SnapshotOptions);
@@ -298,7 +310,7 @@ export declare class SnapshotWriter {
   isDatabaseEmpty(options?: SnapshotOptions): Promise<boolean>;
 
   /** Every snapshot of the local repository and, with S3 on, of the bucket. */
-  listSnapshots(options?: SnapshotOptions): Promise<SnapshotInfo[]>;
+  listSnapshots(options?: ListOptions): Promise<SnapshotInfo[]>;
 
   /** @throws {SnapshotError} `SNAPSHOT_NOT_FOUND`. */
   getSnapshot(name: string, options?: SnapshotOptions): Promise<SnapshotInfo>;
@@ -316,7 +328,7 @@ export declare class SnapshotWriter {
   /**
    * Deletes a snapshot and every page that no other snapshot needs; in the bucket the pages go after
    * {@link SnapshotOptions.deleteGraceMs}.
-   * @throws {SnapshotError} `S3_UNSUPPORTED` when the provider has no conditional writes.
+   * @throws {SnapshotError} `S3_UNSUPPORTED` when the provider has no conditional writes; `SNAPSHOT_PINNED`.
    */
   deleteSnapshot(name: string, options?: SnapshotOptions): Promise<DeleteResult>;
 

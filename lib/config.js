@@ -19,6 +19,7 @@ const DEFAULTS = {
   coreTables: ['Reality', 'RecursionPath', 'ConsciousnessField'],
   postRestoreTimeoutMs: 300_000,
   deleteGraceMs: 24 * 60 * 60 * 1000,
+  trashGraceMs: 24 * 60 * 60 * 1000,
 };
 
 /**
@@ -51,6 +52,7 @@ function jobConfig(options, { databasePath, snapshotDir, s3 }) {
     postRestore: postRestore(options.postRestoreCommand, value('postRestoreTimeoutMs')),
     s3,
     deleteGraceMs: value('deleteGraceMs'),
+    trashGraceMs: value('trashGraceMs'),
   };
 }
 

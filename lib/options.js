@@ -11,6 +11,7 @@ const CREDENTIAL = /accesskey|secret|token|credential|password|profile/i;
 
 const isText = (value) => typeof value === 'string' && value.trim() !== '' && !value.includes('\0');
 const isTextList = (value) => Array.isArray(value) && value.length > 0 && value.every(isText);
+const isBoolean = (value) => typeof value === 'boolean';
 const isDuration = (value) => Number.isSafeInteger(value) && value >= 0;
 const isObject = (value) => typeof value === 'object' && value !== null;
 const orNull = (accepts) => (value) => value === null || accepts(value);
@@ -50,6 +51,7 @@ const COMMON = {
   ],
   postRestoreTimeoutMs: [isDuration, 'a whole number of milliseconds'],
   deleteGraceMs: [isDuration, 'a whole number of milliseconds'],
+  trashGraceMs: [isDuration, 'a whole number of milliseconds'],
   nodePath: [isText, 'the path of a Node.js executable'],
   signal: [orNull(isSignal), 'an AbortSignal'],
   onProgress: [orNull((value) => typeof value === 'function'), 'a function'],
@@ -79,6 +81,28 @@ const DRILL = {
   assertionsFile: [isText, 'the path of a JSON file'],
   maxDrift: [(value) => typeof value === 'number' && value >= 0 && value <= 1, 'a number from 0 to 1'],
   assertionTimeoutMs: [isDuration, 'a whole number of milliseconds'],
+};
+
+const LIST = {
+  ...COMMON,
+  deleted: [isBoolean, 'true or false'],
+};
+
+/** Rules of retention. That they make sense is the engine's to say. */
+const POLICY = {
+  keepLast: [Number.isSafeInteger, 'a whole number'],
+  keepHourly: [Number.isSafeInteger, 'a whole number'],
+  keepDaily: [Number.isSafeInteger, 'a whole number'],
+  keepWeekly: [Number.isSafeInteger, 'a whole number'],
+  keepMonthly: [Number.isSafeInteger, 'a whole number'],
+  keepYearly: [Number.isSafeInteger, 'a whole number'],
+  keepWithin: [(value) => typeof value === 'string', 'a duration such as "7d"'],
+};
+
+const PRUNE = {
+  ...READ,
+  ...POLICY,
+  dryRun: [isBoolean, 'true or false'],
 };
 
 /** Checks an options object and returns a copy of what was given (`undefined` means not given). */
@@ -146,4 +170,4 @@ function checkPath(path, what) {
   }
 }
 
-module.exports = { checkOptions, checkName, checkPath, READ, VERIFY, SYNC, DRILL };
+module.exports = { checkOptions, checkName, checkPath, READ, VERIFY, SYNC, DRILL, LIST, PRUNE, POLICY };

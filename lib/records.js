@@ -1,6 +1,6 @@
 'use strict';
 
-const DATES = ['createdAt', 'updatedAt', 'lastRestoredAt'];
+const DATES = ['createdAt', 'updatedAt', 'lastRestoredAt', 'deletedAt'];
 
 /** A copy of `object` whose ISO text at `name` is a Date; null and absent stay as they are. */
 function withDate(object, name) {

@@ -8,7 +8,18 @@ const { resolveConfig, currentSnapshotDir } = require('./config.js');
 const { diagnose } = require('./doctor/index.js');
 const { withPrefix } = require('./errors.js');
 const health = require('./health/index.js');
-const { checkOptions, checkName, checkPath, READ, VERIFY, SYNC, DRILL } = require('./options.js');
+const {
+  checkOptions,
+  checkName,
+  checkPath,
+  READ,
+  VERIFY,
+  SYNC,
+  DRILL,
+  LIST,
+  PRUNE,
+} = require('./options.js');
+const { pruneArguments, withPruneDates } = require('./retention.js');
 const { withDates, withDate, withDrillDates } = require('./records.js');
 const s3Client = require('./s3-client.js');
 const { currentBucket, s3IsOff } = require('./s3-config.js');
@@ -90,7 +101,8 @@ class SnapshotWriter {
 
   async listSnapshots(options) {
     return this.#attempt('Failed to list snapshots: ', async () => {
-      const { items } = await this.#run('listSnapshots', {}, options, 'repository');
+      const { deleted, ...others } = checkOptions(options, LIST);
+      const { items } = await this.#run('listSnapshots', { deleted }, others, 'repository');
       return items.map(withDates);
     });
   }
@@ -128,6 +140,33 @@ class SnapshotWriter {
       checkName(name);
       const { value } = await this.#run('deleteSnapshot', { name }, options, 'repository');
       return value;
+    });
+  }
+
+  async prune(options) {
+    return this.#attempt('Failed to prune: ', async () => {
+      const { args, others } = pruneArguments(checkOptions(options, PRUNE));
+      const { value } = await this.#run('prune', args, others);
+      return withPruneDates(value);
+    });
+  }
+
+  async pinSnapshot(name, options) {
+    return this.#attempt('Failed to pin snapshot: ', () => this.#change('pinSnapshot', name, options));
+  }
+
+  async unpinSnapshot(name, options) {
+    return this.#attempt('Failed to unpin snapshot: ', () => this.#change('unpinSnapshot', name, options));
+  }
+
+  async undelete(name, options) {
+    return this.#attempt('Failed to undelete: ', () => this.#change('undelete', name, options));
+  }
+
+  async acknowledge(options) {
+    return this.#attempt('Failed to acknowledge: ', async () => {
+      const { value } = await this.#run('acknowledge', {}, options);
+      return { acknowledged: value.acknowledged && withDates(value.acknowledged) };
     });
   }
 
@@ -234,6 +273,13 @@ class SnapshotWriter {
       return { answer, value };
     });
     return answer(value);
+  }
+
+  /** Changes what is said of a snapshot; resolves with how it is listed now. */
+  async #change(operation, name, options) {
+    checkName(name);
+    const { value } = await this.#run(operation, { name }, options, 'repository');
+    return withDates(value.snapshot);
   }
 
   async #restore(operation, args, options) {

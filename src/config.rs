@@ -80,6 +80,9 @@ pub(crate) struct Config {
     /// How long a deleted snapshot's packs stay in the bucket, from the moment they were marked.
     #[serde(default)]
     pub(crate) delete_grace_ms: u64,
+    /// How long a snapshot that `prune` removed can be brought back.
+    #[serde(default)]
+    pub(crate) trash_grace_ms: u64,
 }
 
 impl Config {
@@ -91,6 +94,9 @@ impl Config {
     }
     pub(crate) fn delete_grace(&self) -> Duration {
         Duration::from_millis(self.delete_grace_ms)
+    }
+    pub(crate) fn trash_grace(&self) -> Duration {
+        Duration::from_millis(self.trash_grace_ms)
     }
     pub(crate) fn max_writer_stall(&self) -> Duration {
         Duration::from_millis(self.max_writer_stall_ms)

@@ -65,6 +65,10 @@ codes! {
     SnapshotNameInvalid => "SNAPSHOT_NAME_INVALID",
     /// A manifest or pack is missing, truncated or altered.
     SnapshotDamaged => "SNAPSHOT_DAMAGED",
+    /// The snapshot is pinned.
+    SnapshotPinned => "SNAPSHOT_PINNED",
+    /// A retention policy that keeps nothing, or that cannot be understood.
+    RetentionPolicyInvalid => "RETENTION_POLICY_INVALID",
     /// Another operation holds the repository.
     RepositoryBusy => "REPOSITORY_BUSY",
     /// The repository cannot be written (permissions, read-only file system).

@@ -147,5 +147,6 @@ test('the worker gets the defaults spelled out', () => {
     postRestore: { command: ['true'], timeoutMs: 300000, cwd: folder },
     s3: null,
     deleteGraceMs: 86400000,
+    trashGraceMs: 86400000,
   });
 });

@@ -13,6 +13,7 @@ const {
   fill,
   insertRealities,
   integrityOf,
+  rewriteFiller,
   withDatabase,
 } = require('../support/database.js');
 const { OF_THE_BUCKET, knownFailpoints, withFailpoint } = require('../support/failpoints.js');
@@ -55,6 +56,18 @@ const SCENARIOS = {
     steps: /^drill\./,
     act: (rig) => rig.writer.drill(),
   },
+  'a prune that repacks': {
+    steps: /^(prune|repack)\./,
+    prepare: wearOut,
+    act: (rig) => rig.writer.prune({ keepLast: 2, trashGraceMs: 0 }),
+    keeps: ['newest', 'worn'],
+  },
+  'a snapshot that repacks': {
+    steps: /^repack\./,
+    prepare: wearOut,
+    act: (rig, attempt) => rig.writer.createSnapshot(`third, attempt ${attempt}`),
+    keeps: ['first', 'second', 'worn', 'newest', 'third, attempt 1'],
+  },
   'a deletion': {
     steps: /^delete\./,
     act: (rig, attempt) => rig.writer.deleteSnapshot(attempt === 1 ? 'second' : 'first'),
@@ -86,6 +99,7 @@ for (const [what, scenario] of Object.entries(SCENARIOS)) {
         const left = stateOf(rig);
         assert.ok(Object.values(states).includes(left), `${left} is neither the old nor the new state`);
         await assertAllVerify(rig.writer);
+        await assertKept(rig, scenario);
         if (scenario.act === restoreFirst) await assertToldAsItWas(rig, left === states.new);
 
         await scenario.act(rig, 2);
@@ -93,6 +107,7 @@ for (const [what, scenario] of Object.entries(SCENARIOS)) {
         assert.ok(ends.includes(stateOf(rig)), 'the next call did not do its work');
         assert.equal(integrityOf(rig.database), 'ok');
         await assertAllVerify(rig.writer);
+        await assertKept(rig, scenario);
         await assertNothingLeftBehind(rig);
       });
     }
@@ -112,6 +127,27 @@ async function prepare(rig, journalMode, scenario) {
   await rig.writer.createSnapshot('second');
   await scenario.prepare?.(rig);
   return { first, second };
+}
+
+/** Snapshots that share packs of which a restore would use less than half. */
+async function wearOut(rig) {
+  withDatabase(rig.database, (db) => fill(db, 8));
+  // They would be repacked at once.
+  await withFailpoint('repack.before-packs=fail', async () => {
+    await rig.writer.createSnapshot('large');
+    for (const [name, step] of Object.entries({ half: 2, worn: 3, newest: 50 })) {
+      rewriteFiller(rig.database, step);
+      await rig.writer.createSnapshot(name);
+    }
+  });
+  await rig.writer.deleteSnapshot('half');
+  await rig.writer.deleteSnapshot('large');
+}
+
+/** What is to be kept is there, whatever happened. */
+async function assertKept(rig, { keeps = [] }) {
+  const names = (await rig.writer.listSnapshots()).map(({ name }) => name);
+  for (const name of keeps) assert.ok(names.includes(name), `${name} is lost, ${names} are left`);
 }
 
 function restoreFirst(rig) {

@@ -4,7 +4,7 @@
 
 const assert = require('node:assert/strict');
 const { after, before, describe, test } = require('node:test');
-const { createDatabase, integrityOf, rewriteFiller } = require('../support/database.js');
+const { createDatabase, fill, integrityOf, rewriteFiller, withDatabase } = require('../support/database.js');
 const { OF_THE_BUCKET, knownFailpoints, withFailpoint } = require('../support/failpoints.js');
 const { refused } = require('../support/rig.js');
 const { PREFIX, assertNoUploadLeft, assertTiersVerify, makeS3Rig, settled } = require('../support/s3.js');
@@ -23,6 +23,12 @@ const SCENARIOS = {
     prepare: (rig) => rig.newWriter({ s3: false }).createSnapshot('third'),
     act: (rig) => rig.writer.sync({ direction: 'up' }),
     ends: ['first', 'second', 'third'],
+  },
+  'a repacking': {
+    steps: /^bucket-repack\./,
+    prepare: wearOut,
+    act: (rig) => rig.writer.prune({ keepLast: 2, trashGraceMs: 0 }),
+    ends: ['newest', 'worn'],
   },
   'a deletion': {
     steps: /^bucket-delete\./,
@@ -96,6 +102,19 @@ async function prepare(rig, scenario) {
   await rig.writer.createSnapshot('second');
   rewriteFiller(rig.database, 5);
   await scenario.prepare?.(rig);
+}
+
+/** Snapshots that share packs of which a restore would use less than half. */
+async function wearOut(rig) {
+  withDatabase(rig.database, (db) => fill(db, 8));
+  // They would be repacked at once.
+  await withFailpoint('repack.before-packs=fail', async () => {
+    await rig.writer.createSnapshot('large');
+    for (const [name, step] of Object.entries({ half: 2, worn: 3, newest: 50 })) {
+      rewriteFiller(rig.database, step);
+      await rig.writer.createSnapshot(name);
+    }
+  });
 }
 
 /** As if the time had passed after which the lease of a killed worker counts no more (s3-hosts.test.js waits for it). */

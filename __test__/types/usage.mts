@@ -1,7 +1,14 @@
 // Compiled, never run: the types that an application relies on.
 
 import { SnapshotError, SnapshotWriter, snapshotWriter } from 'snapshot-writer';
-import type { SnapshotInfo, SnapshotRecord, SnapshotTier, StorageCheck, Verdict } from 'snapshot-writer';
+import type {
+  PruneResult,
+  SnapshotInfo,
+  SnapshotRecord,
+  SnapshotTier,
+  StorageCheck,
+  Verdict,
+} from 'snapshot-writer';
 import instance from 'snapshot-writer/snapshotWriter.cjs';
 
 const writer: SnapshotWriter = new SnapshotWriter({ lockTimeoutMs: 5_000, log: console });
@@ -66,6 +73,23 @@ const { ContentLength, LastModified } =
 const bytes: number | undefined = ContentLength;
 const modified: Date | undefined = LastModified;
 
+const pruned: PruneResult = await writer.prune({
+  keepLast: 10,
+  keepWithin: '7d',
+  tier: 'local',
+  dryRun: true,
+});
+const why: string[] | undefined = pruned.removed[0]?.reasons;
+const { pinned, deletedAt } = await writer.pinSnapshot('a');
+await writer.unpinSnapshot('a', { trashGraceMs: 0 });
+const inTrash: (Date | null)[] = (await writer.listSnapshots({ deleted: true })).map((one) => one.deletedAt);
+const loss: string | undefined = (await writer.acknowledge()).acknowledged?.reason;
+const back: SnapshotInfo = await writer.undelete('a');
+// @ts-expect-error a rule belongs to prune
+await writer.createSnapshot('a', { keepLast: 10 });
+// @ts-expect-error misspelt
+await writer.prune({ keepLasts: 10 });
+
 // @ts-expect-error misspelt
 new SnapshotWriter({ lockTimeout: 5 });
 // @ts-expect-error a name is needed
@@ -80,3 +104,4 @@ try {
 export { success, durationMs, created, restored, record, list, bootstrapped, error, when };
 export { verdicts, text };
 export { uploaded, reasons, ok, failed, conditionalWrites, tiers, bytes, modified };
+export { why, pinned, deletedAt, inTrash, loss, back };

@@ -19,8 +19,8 @@ async function create({ writer, print }, name) {
   );
 }
 
-async function list({ writer, print }) {
-  print(await writer.listSnapshots(), (snapshots) => {
+async function list({ writer, print, options }) {
+  print(await writer.listSnapshots({ deleted: options.deleted }), (snapshots) => {
     if (snapshots.length === 0) return 'No snapshots.';
     const widths = widthsWithRest(16, 7, 7, 7);
     const rows = snapshots.map((snapshot) => [
@@ -41,11 +41,13 @@ function place({ status, tiers }) {
 }
 
 /** The name, with whatever is unusual about the snapshot; on a line of its own where it does not fit. */
-function labelled({ name, kind, status, isEmpty }, width) {
+function labelled({ name, kind, status, isEmpty, pinned, deletedAt }, width) {
   const notes = [];
   if (kind !== 'snapshot') notes.push(kind);
   if (status === 'FAILED') notes.push('failed');
   if (isEmpty) notes.push('empty');
+  if (pinned) notes.push('pinned');
+  if (deletedAt) notes.push('in the trash');
   if (notes.length === 0) return name;
   const note = `(${notes.join(', ')})`;
   return `${name}${name.length + note.length < width ? ' ' : '\n'}${note}`;
@@ -62,6 +64,7 @@ async function show({ writer, print }, name) {
       ['size', `${size(snapshot.size)}${pages(snapshot)}`],
       ['stored', `${size(snapshot.storedSize)} added by this snapshot`],
       ['sha256', snapshot.checksum],
+      ['pinned', snapshot.pinned ? 'yes' : 'no'],
       ['restored', snapshot.lastRestoredAt ? moment(snapshot.lastRestoredAt) : 'never'],
       ['id', snapshot.id],
       ['tier', `${snapshot.tiers.join(' and ') || 'none'}${pending(snapshot)}`],

@@ -10,6 +10,7 @@ const { doctor } = require('./doctor.js');
 const drill = require('./drill.js');
 const exitCodes = require('./exit-codes.js');
 const health = require('./health.js');
+const retention = require('./retention.js');
 const { runCommand, printError } = require('./session.js');
 const storage = require('./storage.js');
 
@@ -85,7 +86,7 @@ function build(done) {
     ]);
 
   add('create [name]', 'take a snapshot', commands.create);
-  add('list', 'list the snapshots', commands.list);
+  add('list', 'list the snapshots', commands.list).option('--deleted', 'those in the trash as well');
   add('show <name>', 'show one snapshot', commands.show);
   add('verify <name>', 'check that a snapshot can be restored', commands.verify)
     .addOption(
@@ -102,6 +103,14 @@ function build(done) {
     tier(),
   );
   add('delete <name>', 'delete a snapshot', commands.remove).option(...yes);
+  retention
+    .withRules(add('prune', 'remove the snapshots that a policy does not keep', retention.prune))
+    .addOption(new Option('--tier <tier>', 'prune there alone (default: both)').choices(['local', 's3']))
+    .option('--dry-run', 'only tell what would be done, and why');
+  add('undelete <name>', 'bring back what prune removed', retention.undelete);
+  add('pin <name>', 'keep a snapshot whatever prune is told', retention.pin);
+  add('unpin <name>', 'take that back', retention.unpin);
+  add('acknowledge', 'say that a loss of content was meant, so that prune goes on', retention.acknowledge);
   add('sync', 'mirror snapshots that are missing in the bucket, or here', storage.sync).addOption(
     new Option('--direction <direction>', 'up: to the bucket, down: from it')
       .choices(['up', 'down', 'both'])

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::Offset;
 use sha2::{Digest, Sha256};
-use uuid::Builder;
+use uuid::{Builder, Uuid};
 
 use super::catalog_mirror::LARGEST_INT;
 use crate::error::{Code, Error, Result};
@@ -34,6 +34,17 @@ pub(crate) enum Place {
     File(PathBuf),
     /// By its key in the bucket's store.
     Object(String),
+}
+
+impl PlainSnapshot {
+    /// Follows from the name of its file alone: its row, whose id may be another one, comes and goes.
+    pub(crate) fn note_id(&self) -> Uuid {
+        let path = match &self.place {
+            Place::File(path) => path.to_string_lossy(),
+            Place::Object(key) => key.into(),
+        };
+        uuid_of(path.rsplit('/').next().unwrap_or_default())
+    }
 }
 
 /// The old snapshots directly in `folder`, oldest first: what has such a name, and every other
@@ -165,10 +176,14 @@ fn with_exact_size(row: Record, file_size: u64) -> Record {
 
 /// The hash of the key in the shape of the random ids that all other snapshots have.
 fn id_of(key: &str) -> String {
-    let hash = Sha256::digest(key.as_bytes());
+    uuid_of(key).to_string()
+}
+
+fn uuid_of(text: &str) -> Uuid {
+    let hash = Sha256::digest(text.as_bytes());
     let mut bytes = [0; 16];
     bytes.copy_from_slice(&hash[..16]);
-    Builder::from_random_bytes(bytes).into_uuid().to_string()
+    Builder::from_random_bytes(bytes).into_uuid()
 }
 
 /// `2026-01-02T03-04-05-678Z` (an ISO time with `:` and `.` replaced) or milliseconds. Better than

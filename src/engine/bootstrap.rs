@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use super::find::{Found, everything};
+use super::find::{Found, everything_left};
 use super::restore::restore_found;
 use super::target::Target;
 use super::{Context, create, sync};
@@ -90,7 +90,7 @@ struct Look {
 }
 
 fn look(context: &Context, database: &Path) -> Result<Look> {
-    let (survey, plain) = everything(context)?;
+    let (survey, plain) = everything_left(context)?;
     let Survey {
         snapshots,
         damaged,

@@ -12,13 +12,15 @@ use std::path::Path;
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use super::trash::Trash;
 use super::{Context, upload};
 use crate::database::rows::{self, Rows};
 use crate::error::{Error, Result};
 use crate::failpoint;
 use crate::record::{Record, RestoreStatus, Status};
-use crate::repository::manifest::{Head, Kind};
+use crate::repository::manifest::{self, Head, Kind};
 use crate::repository::restores::{self, Outcome, Restore};
+use crate::repository::survey::Listed;
 use crate::storage::Store;
 
 const NOTES: &str = "local/rows/";
@@ -85,6 +87,19 @@ pub(crate) fn record_with(context: &Context, head: &Head, journal: &Journal) -> 
     }
 }
 
+/// As [`record_with`], with the generation that the bucket has by now.
+pub(crate) fn record_of(context: &Context, listed: &Listed, journal: &Journal) -> Record {
+    let head = &listed.head;
+    let record = record_with(context, head, journal);
+    match (context.repository.bucket(), listed.in_bucket) {
+        (Some(bucket), Some(generation)) if head.kind == Kind::Snapshot => Record {
+            s3_key: bucket.locate(&manifest::key(head.id, generation)),
+            ..record
+        },
+        _ => record,
+    }
+}
+
 /// Where the application finds a snapshot: the key in the bucket when S3 is on, else the file.
 fn locate(context: &Context, head: &Head) -> String {
     match context.repository.bucket() {
@@ -143,11 +158,11 @@ pub(crate) fn reconcile(context: &Context, database: &Path, lineage: Uuid) -> Re
     let journal = Journal::read(context)?;
     let survey = context.repository.survey()?;
     let is_whole = survey.bucket_failure.is_none();
-    let records: Vec<Record> = survey
-        .into_heads()
+    let records: Vec<Record> = Trash::read(context)?
+        .take_out(survey.snapshots)
         .iter()
-        .filter(|head| head.lineage == lineage && head.kind == Kind::Snapshot)
-        .map(|head| record_with(context, head, &journal))
+        .filter(|listed| listed.head.lineage == lineage && listed.head.kind == Kind::Snapshot)
+        .map(|listed| record_of(context, listed, &journal))
         .collect();
     let table = open(context, database)?;
     if is_whole {
@@ -184,9 +199,23 @@ pub(crate) fn set_restore(
     }
 }
 
+/// Writes the row of a snapshot that was brought back. Best effort.
+pub(crate) fn add_row(context: &Context, database: &Path, record: &Record) {
+    let record = std::slice::from_ref(record);
+    let written = open(context, database).and_then(|table| table.upsert(record, context.config.catalog_size));
+    if let Err(error) = written {
+        warn_row(&error);
+    }
+}
+
 /// Removes the row of a deleted snapshot. Best effort.
 pub(crate) fn remove_row(context: &Context, database: &Path, id: &str) {
-    let removed = open(context, database).and_then(|table| table.delete(id));
+    remove_rows(context, database, &[id.to_owned()]);
+}
+
+/// As [`remove_row`], for many.
+pub(crate) fn remove_rows(context: &Context, database: &Path, ids: &[String]) {
+    let removed = open(context, database).and_then(|table| ids.iter().try_for_each(|id| table.delete(id)));
     if let Err(error) = removed {
         warn_row(&error);
     }

@@ -117,17 +117,17 @@ fn newest(contents: &[Content], acknowledged: Option<&Content>) -> Option<Collap
 fn loss(before: &Content, now: &Content) -> Option<String> {
     let (name, earlier) = (&now.name, &before.name);
     if now.is_empty && !before.is_empty {
-        return Some(format!("{name} is empty, {earlier} before it was not"));
+        return Some(format!("\"{name}\" is empty, \"{earlier}\" before it was not"));
     }
     let (rows_before, rows_now) = rows_in_both(before, now);
     if rows_now < rows_before.div_ceil(2) {
         return Some(format!(
-            "{name} has {rows_now} rows in the core tables, {earlier} before it had {rows_before}"
+            "\"{name}\" has {rows_now} rows in the core tables, \"{earlier}\" before it had {rows_before}"
         ));
     }
     if now.size < before.size.div_ceil(2) {
         return Some(format!(
-            "{name} has {} bytes, {earlier} before it had {}",
+            "\"{name}\" has {} bytes, \"{earlier}\" before it had {}",
             now.size, before.size
         ));
     }

@@ -35,7 +35,7 @@ fn the_first_empty_snapshot_is_the_collapse() {
     contents.extend((3..22).map(|hour| content(hour, 0, 4096)));
     let found = newest(&contents, None).unwrap();
     assert_eq!(found.name, "at-2");
-    assert_eq!(found.reason, "at-2 is empty, at-1 before it was not");
+    assert_eq!(found.reason, "\"at-2\" is empty, \"at-1\" before it was not");
 }
 
 #[test]
@@ -43,10 +43,10 @@ fn under_half_of_the_rows_or_of_the_bytes_is_a_collapse() {
     let by_rows = newest(&[content(1, 1001, 4096), content(2, 500, 4096)], None).unwrap();
     assert_eq!(
         by_rows.reason,
-        "at-2 has 500 rows in the core tables, at-1 before it had 1001"
+        "\"at-2\" has 500 rows in the core tables, \"at-1\" before it had 1001"
     );
     let by_size = newest(&[content(1, 10, 8192), content(2, 10, 4095)], None).unwrap();
-    assert_eq!(by_size.reason, "at-2 has 4095 bytes, at-1 before it had 8192");
+    assert_eq!(by_size.reason, "\"at-2\" has 4095 bytes, \"at-1\" before it had 8192");
     assert_eq!(newest(&[content(1, 1000, 8192), content(2, 500, 4096)], None), None);
 }
 
@@ -93,6 +93,6 @@ fn only_tables_that_were_counted_both_times_are_compared() {
     other.core_counts = BTreeMap::from([("Users".to_owned(), 900), ("Reality".to_owned(), 3)]);
     assert_eq!(
         newest(&[before, other], None).unwrap().reason,
-        "at-2 has 3 rows in the core tables, at-1 before it had 500"
+        "\"at-2\" has 3 rows in the core tables, \"at-1\" before it had 500"
     );
 }

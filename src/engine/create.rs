@@ -10,7 +10,8 @@ use super::capture::{Captured, capture};
 use super::examine::{Facts, examine};
 use super::find::everything;
 use super::live_image::LiveImage;
-use super::{Context, catalog, names, upload};
+use super::trash::Trash;
+use super::{Context, catalog, names, repack, upload};
 use crate::config::Check;
 use crate::database::connect::open_for_reading;
 use crate::error::{Code, Error, Result, fail};
@@ -42,6 +43,12 @@ pub(crate) fn create(context: &Context, name: Option<&str>) -> Result<Record> {
         Some(name) => name.to_owned(),
         None => names::generate("snapshot", created_at, is_taken),
     };
+    if Trash::read(context)?.named(&name).is_some() {
+        fail!(
+            SnapshotExists,
+            "a snapshot named {name} is in the trash; bring it back with undelete, or delete it for good with deleteSnapshot"
+        );
+    }
     names::check_free(&name, is_taken)?;
     let id = Uuid::new_v4();
     // A host whose repository is new goes on with the lineage that the bucket has.
@@ -69,6 +76,7 @@ pub(crate) fn create(context: &Context, name: Option<&str>) -> Result<Record> {
                 None => upload::upload_pending(context, &database, &head),
                 Some(error) => Err(error),
             };
+            let head = repack::after_create(context, &head);
             uploaded.map_err(|error| upload::failed(&head, error))?;
             catalog::record(context, &head)
         }

@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::find::{Found, damaged_manifest, everything, find};
-use super::{Context, catalog, upload};
+use super::trash::Trash;
+use super::{Context, catalog, pins, repack, trash, upload};
 use crate::database::plain_snapshots::{Place, PlainSnapshot, is_plain_name};
 use crate::error::{Code, Result, fail};
 use crate::failpoint;
@@ -29,6 +30,7 @@ enum InBucket {
 pub(crate) fn delete(context: &Context, name: &str) -> Result<Value> {
     let doomed = match find(context, name) {
         Ok(found) => Doomed::of(found),
+        Err(error) if error.code == Code::SnapshotNotFound => in_trash(context, name)?.ok_or(error)?,
         // Its manifest can no longer be read, but it can still be deleted.
         Err(error) if error.code == Code::SnapshotDamaged => {
             let key = damaged_manifest(context, name).unwrap_or_default();
@@ -76,6 +78,20 @@ pub(crate) fn delete_object(context: &Context, key: &str) -> Result<Value> {
     }
 }
 
+/// What the trash holds of that name.
+fn in_trash(context: &Context, name: &str) -> Result<Option<Doomed>> {
+    let trash = Trash::read(context)?;
+    let Some((id, note)) = trash.named(name) else {
+        return Ok(None);
+    };
+    if note.plain.is_none() {
+        return Ok(Some(Doomed::Packed(id, InBucket::Perhaps)));
+    }
+    let mut plain = everything(context)?.1.into_iter();
+    let found = plain.find(|plain| plain.note_id() == id);
+    Ok(found.map(|plain| Doomed::Plain(Box::new(plain))))
+}
+
 impl Doomed {
     fn of(found: Found) -> Self {
         match found {
@@ -92,6 +108,7 @@ fn remove(context: &Context, doomed: &Doomed) -> Result<(String, u64)> {
     context.host.check_alive()?;
     match doomed {
         Doomed::Packed(id, in_bucket) => {
+            pins::refuse_pinned(context, *id, *in_bucket == InBucket::Perhaps)?;
             if let Some(bucket) = context.repository.bucket()
                 && *in_bucket == InBucket::Perhaps
             {
@@ -103,20 +120,12 @@ fn remove(context: &Context, doomed: &Doomed) -> Result<(String, u64)> {
             Ok((id.to_string(), remove_locally(context, *id)?))
         }
         Doomed::Plain(plain) => {
-            match &plain.place {
-                Place::File(path) => {
-                    let _lock = context.lock_for_writing("deleteSnapshot")?;
-                    failpoint::reached("delete.before-manifest")?;
-                    std::fs::remove_file(path).map_err(|error| io_error("delete", path, error))?;
-                    sync_folder(context.repository.root())?;
-                    // Its copy in the bucket would only take its place in the list.
-                    let file_name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-                    if let Some(bucket) = context.repository.bucket().filter(|_| is_plain_name(file_name)) {
-                        bucket.remove(file_name)?;
-                    }
-                }
-                Place::Object(key) => context.repository.require_bucket()?.remove(key)?,
-            }
+            let is_far = matches!(plain.place, Place::Object(_));
+            pins::refuse_pinned(context, plain.note_id(), is_far)?;
+            let lock = context.lock_for_writing("deleteSnapshot")?;
+            failpoint::reached("delete.before-manifest")?;
+            remove_plain(context, plain)?;
+            drop(lock);
             Ok((plain.record.id.clone(), plain.record.size))
         }
     }
@@ -128,10 +137,34 @@ fn remove_locally(context: &Context, id: Uuid) -> Result<u64> {
     }
     let _lock = context.lock_for_writing("deleteSnapshot")?;
     failpoint::reached("delete.before-manifest")?;
-    // The manifest first: a pack without a manifest is only garbage, the reverse is damage.
-    context.repository.remove_manifest(id)?;
-    upload::forget(context, id)?;
+    remove_manifest(context, id)?;
+    trash::forget(context, id)?;
     let freed = context.repository.remove_unneeded_packs()?;
     failpoint::reached("delete.after-packs")?;
     Ok(freed)
+}
+
+/// Removes what names a snapshot in the local tier, below the lock: a pack without a manifest is
+/// only garbage, the reverse is damage.
+pub(crate) fn remove_manifest(context: &Context, id: Uuid) -> Result<()> {
+    repack::note_deletion(context)?;
+    context.repository.remove_manifest(id)?;
+    upload::forget(context, id)
+}
+
+/// Removes an old plain snapshot wherever it is, below the lock.
+pub(crate) fn remove_plain(context: &Context, plain: &PlainSnapshot) -> Result<()> {
+    match &plain.place {
+        Place::File(path) => {
+            std::fs::remove_file(path).map_err(|error| io_error("delete", path, error))?;
+            sync_folder(context.repository.root())?;
+            // Its copy in the bucket would only take its place in the list.
+            let file_name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            if let Some(bucket) = context.repository.bucket().filter(|_| is_plain_name(file_name)) {
+                bucket.remove(file_name)?;
+            }
+        }
+        Place::Object(key) => context.repository.require_bucket()?.remove(key)?,
+    }
+    trash::forget(context, plain.note_id())
 }

@@ -3,11 +3,12 @@
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use super::trash::Trash;
 use super::{Context, catalog};
 use crate::database::plain_snapshots::{self, Place, PlainSnapshot};
 use crate::error::{Result, fail};
 use crate::repository::manifest::{self, Head};
-use crate::repository::survey::{self, Survey};
+use crate::repository::survey::{self, Listed, Survey};
 use crate::repository::tiers::Tier;
 
 /// A snapshot in either of its forms.
@@ -32,6 +33,14 @@ impl Found {
         }
     }
 
+    /// Under which pins and the trash know it.
+    pub(crate) fn note_id(&self) -> Uuid {
+        match self {
+            Self::Packed(head) => head.id,
+            Self::Plain(plain) => plain.note_id(),
+        }
+    }
+
     pub(crate) fn name(&self) -> &str {
         match self {
             Self::Packed(head) => &head.name,
@@ -43,7 +52,8 @@ impl Found {
 /// Finds a snapshot by its name, in the tier that was asked for, else wherever it is. The bucket
 /// is not asked when the local tier has it: a restore must not wait for a network that is down.
 pub(crate) fn find(context: &Context, name: &str) -> Result<Found> {
-    let by_name = |head: &Head| head.name == name;
+    let trash = Trash::read(context)?;
+    let by_name = |head: &Head| head.name == name && !trash.holds(head.id, Tier::Local);
     if context.tier != Some(Tier::S3) {
         let heads = context.repository.local_heads()?;
         if let Some(head) = heads.into_iter().rev().find(by_name) {
@@ -51,13 +61,13 @@ pub(crate) fn find(context: &Context, name: &str) -> Result<Found> {
         }
         if let Some(plain) = plain_files(context)?
             .into_iter()
-            .find(|plain| plain.record.name == name)
+            .find(|plain| plain.record.name == name && !trash.holds_plain(plain))
         {
             return Ok(Found::Plain(Box::new(plain)));
         }
     }
     if context.tier != Some(Tier::Local)
-        && let Some(found) = find_in_bucket(context, name)?
+        && let Some(found) = find_in_bucket(context, name, &trash)?
     {
         return Ok(found);
     }
@@ -67,7 +77,7 @@ pub(crate) fn find(context: &Context, name: &str) -> Result<Found> {
     fail!(SnapshotNotFound, "Snapshot not found: {name}")
 }
 
-fn find_in_bucket(context: &Context, name: &str) -> Result<Option<Found>> {
+fn find_in_bucket(context: &Context, name: &str, trash: &Trash) -> Result<Option<Found>> {
     let Some(bucket) = context.repository.bucket() else {
         if context.tier == Some(Tier::S3) {
             context.repository.require_bucket()?;
@@ -75,11 +85,14 @@ fn find_in_bucket(context: &Context, name: &str) -> Result<Option<Found>> {
         return Ok(None);
     };
     let Survey { snapshots, .. } = survey::bucket(&context.repository, bucket)?;
-    if let Some(listed) = snapshots.into_iter().rev().find(|listed| listed.head.name == name) {
+    let by_name = |listed: &Listed| listed.head.name == name && !trash.holds(listed.head.id, Tier::S3);
+    if let Some(listed) = snapshots.into_iter().rev().find(by_name) {
         return Ok(Some(Found::Packed(Box::new(listed.head))));
     }
     let plain = plain_objects(context)?;
-    let found = plain.into_iter().find(|plain| plain.record.name == name);
+    let found = plain
+        .into_iter()
+        .find(|plain| plain.record.name == name && !trash.holds_plain(plain));
     Ok(found.map(|plain| Found::Plain(Box::new(plain))))
 }
 
@@ -108,6 +121,14 @@ pub(crate) fn everything(context: &Context) -> Result<(Survey, Vec<PlainSnapshot
     let far: Vec<PlainSnapshot> = objects.into_iter().filter(is_new).collect();
     all.extend(far);
     Ok((survey, all))
+}
+
+/// As [`everything`], without what is in the trash.
+pub(crate) fn everything_left(context: &Context) -> Result<(Survey, Vec<PlainSnapshot>)> {
+    let trash = Trash::read(context)?;
+    let (mut survey, mut plain) = everything(context)?;
+    trash.take_out_of(&mut survey, &mut plain);
+    Ok((survey, plain))
 }
 
 /// Those of the configured folder.

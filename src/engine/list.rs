@@ -5,38 +5,71 @@ use serde_json::{Value, json};
 use super::Context;
 use super::catalog::{self, Journal};
 use super::find::{everything, find};
+use super::pins::Pins;
+use super::trash::Trash;
 use crate::database::plain_snapshots::{Place, PlainSnapshot};
 use crate::error::{Result, fail};
-use crate::repository::manifest::{self, Head};
+use crate::repository::manifest;
 use crate::repository::survey::{Listed, Survey};
 use crate::repository::tiers::Tier;
-use crate::storage::Store;
+use crate::storage::{Object, Store};
 
-/// Every snapshot, newest first. Reads heads only and takes no lock: manifests appear and
-/// disappear as a whole.
-pub(crate) fn list(context: &Context) -> Result<Vec<Value>> {
-    let journal = Journal::read(context)?;
+/// Every snapshot, newest first; those in the trash on request. Reads heads only and takes no lock:
+/// manifests appear and disappear as a whole.
+pub(crate) fn list(context: &Context, with_deleted: bool) -> Result<Vec<Value>> {
     let (survey, plain) = everything(context)?;
-    Ok(infos(context, &survey, &plain, &journal))
+    infos(context, &survey, &plain, with_deleted)
 }
 
-/// What is told of the snapshots that a look found, newest first.
-pub(crate) fn infos(context: &Context, survey: &Survey, plain: &[PlainSnapshot], journal: &Journal) -> Vec<Value> {
+/// What is told of the snapshots that a look found.
+pub(crate) fn infos(
+    context: &Context,
+    survey: &Survey,
+    plain: &[PlainSnapshot],
+    with_deleted: bool,
+) -> Result<Vec<Value>> {
+    let (journal, trash) = (Journal::read(context)?, Trash::read(context)?);
+    let pins = match survey.bucket_failure {
+        None => Pins::read(context)?,
+        Some(_) => Pins::of_this_host(context)?,
+    };
     let mut all: Vec<(jiff::Timestamp, Value)> = Vec::new();
-    for Listed { head, tiers } in &survey.snapshots {
-        all.push((head.created_at, packed(context, head, tiers, journal)));
+    let mut add = |created_at, id, tiers: &[Tier], is_left: bool, mut info: Value| {
+        info["tiers"] = json!(tiers);
+        info["pinned"] = json!(pins.contains(id));
+        info["deletedAt"] = json!(trash.deleted_at(id).filter(|_| !is_left));
+        if is_left || with_deleted {
+            all.push((created_at, info));
+        }
+    };
+    for listed in &survey.snapshots {
+        let left = trash.tiers_left(listed);
+        let tiers = if left.is_empty() { &listed.tiers } else { &left };
+        let info = packed(context, listed, &journal);
+        add(listed.head.created_at, listed.head.id, tiers, !left.is_empty(), info);
     }
     for plain in plain {
-        all.push((plain.record.created_at, plain_info(plain)));
+        let tier = match plain.place {
+            Place::File(_) => Tier::Local,
+            Place::Object(_) => Tier::S3,
+        };
+        let is_left = !trash.holds_plain(plain);
+        add(
+            plain.record.created_at,
+            plain.note_id(),
+            &[tier],
+            is_left,
+            plain_info(plain),
+        );
     }
     all.sort_by_key(|(created_at, _)| std::cmp::Reverse(*created_at));
-    all.into_iter().map(|(_, info)| info).collect()
+    Ok(all.into_iter().map(|(_, info)| info).collect())
 }
 
 /// One snapshot by its name.
 pub(crate) fn get(context: &Context, name: &str) -> Result<Value> {
     let id = find(context, name)?.id();
-    match list(context)?.into_iter().find(|info| info["id"] == id.as_str()) {
+    match list(context, false)?.into_iter().find(|info| info["id"] == id.as_str()) {
         Some(info) => Ok(info),
         None => fail!(SnapshotNotFound, "Snapshot not found: {name}"),
     }
@@ -46,12 +79,20 @@ pub(crate) fn get(context: &Context, name: &str) -> Result<Value> {
 pub(crate) fn head_object(context: &Context, key: &str) -> Result<Value> {
     let bucket = context.repository.require_bucket()?;
     let below = key.strip_prefix(&bucket.locate("")).unwrap_or(key);
-    let listed = bucket.list(below)?.into_iter().find(|object| object.key == below);
+    // A snapshot keeps the key that the application knows, whatever its generation is by now.
+    let generation = |object: &Object| manifest::parse_key(&object.key).map(|(_, generation)| generation);
+    let listed = match manifest::parse_key(below) {
+        Some((id, _)) => bucket
+            .list(&format!("snapshots/{id}."))?
+            .into_iter()
+            .max_by_key(generation),
+        None => bucket.list(below)?.into_iter().find(|object| object.key == below),
+    };
     let Some(object) = listed else {
         return Ok(json!({ "found": false }));
     };
-    let (name, size, checksum) = if manifest::parse_key(below).is_some() {
-        let head = manifest::read_head(bucket, below)?;
+    let (name, size, checksum) = if generation(&object).is_some() {
+        let head = manifest::read_head(bucket, &object.key)?;
         (head.name.clone(), head.size(), head.checksum.clone())
     } else {
         let checksum = bucket.sha256(below)?.unwrap_or_default();
@@ -67,9 +108,10 @@ pub(crate) fn head_object(context: &Context, key: &str) -> Result<Value> {
     }))
 }
 
-fn packed(context: &Context, head: &Head, tiers: &[Tier], journal: &Journal) -> Value {
-    let mut info = json!(catalog::record_with(context, head, journal));
-    info["tiers"] = json!(tiers);
+fn packed(context: &Context, listed: &Listed, journal: &Journal) -> Value {
+    let head = &listed.head;
+    let mut info = json!(catalog::record_of(context, listed, journal));
+    info["tiers"] = json!(listed.tiers);
     info["kind"] = json!(head.kind);
     info["pageSize"] = json!(head.page_size);
     info["pageCount"] = json!(head.page_count);
@@ -83,10 +125,7 @@ fn packed(context: &Context, head: &Head, tiers: &[Tier], journal: &Journal) -> 
 
 fn plain_info(plain: &PlainSnapshot) -> Value {
     let mut info = json!(plain.record);
-    info["tiers"] = json!([match plain.place {
-        Place::File(_) => Tier::Local,
-        Place::Object(_) => Tier::S3,
-    }]);
+    info["tiers"] = Value::Null;
     info["kind"] = json!("plain");
     info["storedSize"] = json!(plain.record.size);
     for unknown in ["pageSize", "pageCount", "packs", "isEmpty", "lineage", "databaseName"] {

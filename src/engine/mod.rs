@@ -18,8 +18,12 @@ mod list;
 mod live_image;
 mod metrics;
 mod names;
+mod pins;
+mod plan;
 mod post_restore;
+mod prune;
 mod recorder;
+mod repack;
 mod reset;
 mod restore;
 mod restore_in_place;
@@ -28,6 +32,7 @@ mod schedule;
 mod status;
 mod sync;
 mod target;
+mod trash;
 mod undo;
 mod unfinished;
 mod upload;
@@ -35,7 +40,7 @@ mod verify;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 pub(crate) use bootstrap::{bootstrap, is_database_empty};
 pub(crate) use check_storage::check_storage;
@@ -48,11 +53,14 @@ pub(crate) use drill::{Request as DrillRequest, drill, drills};
 pub(crate) use export::{checksum_of_file, export};
 pub(crate) use list::{get, head_object, list};
 pub(crate) use metrics::metrics;
+pub(crate) use pins::{pin, unpin};
+pub(crate) use prune::prune;
 pub(crate) use reset::reset;
 pub(crate) use restore::restore;
 pub(crate) use schedule::{claim_tick, finish_tick};
 pub(crate) use status::status;
 pub(crate) use sync::{Direction, sync};
+pub(crate) use trash::undelete;
 pub(crate) use undo::undo;
 pub(crate) use verify::{Level, verify};
 
@@ -124,12 +132,16 @@ impl Context {
 
     /// Takes the exclusive lock and puts right what a killed process left behind.
     fn lock_for_writing(&self, operation: &str) -> Result<Writing> {
+        self.lock_for_writing_within(operation, self.config.lock_timeout())
+    }
+
+    fn lock_for_writing_within(&self, operation: &str, timeout: Duration) -> Result<Writing> {
         let lock = Lock::acquire(
             self.repository.root(),
             Subject::Repository,
             Mode::Exclusive,
             operation,
-            self.config.lock_timeout(),
+            timeout,
         )?;
         self.repository.sweep_after_crash()?;
         self.repository.init()?;

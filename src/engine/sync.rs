@@ -4,15 +4,17 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Context, upload};
+use super::catalog::Journal;
+use super::trash::Trash;
+use super::{Context, catalog, repack, upload};
 use crate::error::{Code, Result};
-use crate::repository::bucket::lease::Lease;
-use crate::repository::bucket::{deletion, tombstones};
+use crate::repository::bucket::tombstones;
 use crate::repository::lock::Lock;
-use crate::repository::manifest::{Head, Manifest};
-use crate::repository::mirror;
+use crate::repository::manifest::{self, Head, Manifest};
+use crate::repository::pack::PackEntry;
 use crate::repository::survey::{Listed, Survey};
 use crate::repository::tiers::Tier;
+use crate::repository::{mirror, repacking};
 use crate::storage::S3Store;
 
 /// Which way snapshots are copied.
@@ -66,7 +68,7 @@ pub(crate) fn sync(context: &Context, direction: Direction) -> Result<Synced> {
         down(context, bucket, &snapshots, &mut synced)?;
     }
     if direction != Direction::Down {
-        sweep(context, bucket);
+        repack::sweep(context, bucket);
     }
     Ok(synced)
 }
@@ -76,24 +78,29 @@ fn up(context: &Context, bucket: &S3Store, snapshots: &[Listed], synced: &mut Sy
     let (there, pending) = (mirror::inventory(bucket)?, upload::pending(context)?);
     let database = context.database().ok();
     let is_here = |listed: &&Listed| listed.tiers.contains(&Tier::Local) && upload::belongs_into_bucket(&listed.head);
-    for Listed { head, tiers } in snapshots.iter().filter(is_here) {
+    let trash = Trash::read(context)?;
+    let is_left = |listed: &&Listed| !trash.contains(listed.head.id);
+    for listed in snapshots.iter().filter(is_here).filter(is_left) {
+        let head = &listed.head;
         if deleted.contains(&head.id) {
             synced.skip(head, "it was deleted in the bucket");
             upload::forget(context, head.id)?;
             continue;
         }
-        let is_whole = tiers.contains(&Tier::S3) && lacks_nothing(context, &there, head);
-        let uploaded = match is_whole && !pending.contains(&head.id) {
+        let uploaded = match is_whole_in_bucket(context, bucket, &there, listed) && !pending.contains(&head.id) {
             true => Ok(None),
-            false => upload::upload(context, bucket, head).map(Some),
+            false => above_what_is_there(context, listed)
+                .and_then(|head| upload::upload(context, bucket, &head).map(|sent| Some((head, sent)))),
         };
         match uploaded {
-            Ok(None) => refresh_row(context, database.as_deref(), head),
-            Ok(Some(sent)) => {
+            Ok(None) => refresh_row(context, database.as_deref(), listed),
+            Ok(Some((head, sent))) => {
                 upload::forget(context, head.id)?;
                 synced.uploaded.push(head.name.clone());
                 synced.bytes_uploaded += sent;
-                refresh_row(context, database.as_deref(), head);
+                if let Some(database) = database.as_deref().filter(|database| database.is_file()) {
+                    upload::write_row(context, database, &head);
+                }
             }
             // The others can still be saved.
             Err(error) if matches!(error.code, Code::SnapshotDamaged | Code::UploadFailed) => {
@@ -108,14 +115,17 @@ fn up(context: &Context, bucket: &S3Store, snapshots: &[Listed], synced: &mut Sy
 
 fn down(context: &Context, bucket: &S3Store, snapshots: &[Listed], synced: &mut Synced) -> Result<()> {
     let here = mirror::inventory(&**context.repository.local())?;
+    let trash = Trash::read(context)?;
     let is_wanted = |listed: &&Listed| {
         let has = |tier| listed.tiers.contains(&tier);
-        has(Tier::S3) && !(has(Tier::Local) && lacks_nothing(context, &here, &listed.head))
+        has(Tier::S3) && !(has(Tier::Local) && has_all_packs(context, &here, &listed.head))
     };
-    for Listed { head, .. } in snapshots.iter().filter(is_wanted) {
+    let is_left = |listed: &&Listed| !trash.contains(listed.head.id);
+    for listed in snapshots.iter().filter(is_left).filter(is_wanted) {
+        let head = &listed.head;
         // Packs without a manifest are swept by whoever holds the lock, so it is held throughout.
         let _lock = context.lock_for_writing("sync")?;
-        match download(context, bucket, head) {
+        match download_from_bucket(context, bucket, listed) {
             Ok(received) => {
                 synced.downloaded.push(head.name.clone());
                 synced.bytes_downloaded += received;
@@ -128,6 +138,24 @@ fn down(context: &Context, bucket: &S3Store, snapshots: &[Listed], synced: &mut 
         }
     }
     Ok(())
+}
+
+/// Downloads the generation that the bucket has; a local one that is not whole makes way for it.
+fn download_from_bucket(context: &Context, bucket: &S3Store, listed: &Listed) -> Result<u64> {
+    let head = match listed.in_bucket {
+        Some(generation) if generation != listed.head.generation => {
+            manifest::read_head(bucket, &manifest::key(listed.head.id, generation))?
+        }
+        _ => listed.head.clone(),
+    };
+    let received = download(context, bucket, &head)?;
+    let local = context.repository.local();
+    for object in local.list(&format!("snapshots/{}.", head.id))? {
+        if object.key != head.key() {
+            local.remove(&object.key)?;
+        }
+    }
+    Ok(received)
 }
 
 /// Copies one snapshot into the local tier, every page verified, under the exclusive lock.
@@ -155,25 +183,52 @@ pub(crate) fn download(context: &Context, bucket: &S3Store, head: &Head) -> Resu
     Ok(received)
 }
 
-/// Whether every pack of a local snapshot is in that inventory.
-fn lacks_nothing(context: &Context, there: &mirror::Inventory, head: &Head) -> bool {
-    let missing = mirror::missing(&**context.repository.local(), there, head);
+/// Whether every pack that a snapshot needs by its local manifest is in that inventory.
+fn has_all_packs(context: &Context, inventory: &mirror::Inventory, head: &Head) -> bool {
+    let missing = mirror::missing(&**context.repository.local(), inventory, head);
     missing.is_ok_and(|missing| missing.packs.is_empty())
 }
 
-fn refresh_row(context: &Context, database: Option<&Path>, head: &Head) {
-    if let Some(database) = database.filter(|database| database.is_file()) {
-        upload::write_row(context, database, head);
+/// Whether the bucket has the whole snapshot, in the local generation or in a later one that another
+/// host has made.
+fn is_whole_in_bucket(context: &Context, bucket: &S3Store, there: &mirror::Inventory, listed: &Listed) -> bool {
+    match listed.in_bucket {
+        Some(_) if listed.is_outdated_in_bucket() => false,
+        Some(generation) if generation == listed.head.generation => {
+            has_all_packs(context, there, &listed.head) || is_whole_there(bucket, there, listed)
+        }
+        Some(_) => is_whole_there(bucket, there, listed),
+        None => false,
     }
 }
 
-/// Best effort: what stays is swept another time.
-fn sweep(context: &Context, bucket: &S3Store) {
-    let alive = || context.host.check_alive();
-    let lease = Lease::acquire(bucket, "sync", context.config.lock_timeout(), &alive);
-    let swept = lease.and_then(|lease| deletion::mark_and_sweep(&lease, context.config.delete_grace()));
-    if let Err(error) = swept {
-        tracing::info!(code = error.code.as_str(), reason = %error, "packs of deleted snapshots were not swept");
+/// Whether the bucket has every pack that its own manifest names.
+fn is_whole_there(bucket: &S3Store, there: &mirror::Inventory, listed: &Listed) -> bool {
+    let key = manifest::key(listed.head.id, listed.in_bucket.unwrap_or_default());
+    let has = |pack: &PackEntry| there.get(&pack.key()) == Some(&pack.size);
+    manifest::pack_table(bucket, &key).is_ok_and(|(_, packs)| packs.iter().all(has))
+}
+
+/// What to upload of a snapshot that is not whole in the bucket: where another host's generation is
+/// broken, one that takes its place.
+fn above_what_is_there(context: &Context, listed: &Listed) -> Result<Head> {
+    match listed.in_bucket {
+        Some(generation) if generation > listed.head.generation => {
+            let _lock = context.lock_for_writing("sync")?;
+            repacking::raise_generation(&context.repository, &listed.head, generation)
+        }
+        _ => Ok(listed.head.clone()),
+    }
+}
+
+/// Brings the row of a snapshot up to date that the bucket has. Best effort.
+fn refresh_row(context: &Context, database: Option<&Path>, listed: &Listed) {
+    let Some(database) = database.filter(|database| database.is_file()) else {
+        return;
+    };
+    match Journal::read(context) {
+        Ok(journal) => catalog::update_row(context, database, &catalog::record_of(context, listed, &journal)),
+        Err(error) => tracing::warn!(reason = %error, "the row of a snapshot could not be brought up to date"),
     }
 }
 

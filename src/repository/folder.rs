@@ -150,6 +150,7 @@ impl Repository {
         if left_over {
             tracing::info!("cleaning up after an operation that was cut off");
             self.folder.sweep_scratch()?;
+            self.remove_superseded_manifests()?;
             self.remove_unneeded_packs()?;
         }
         Ok(())
@@ -192,6 +193,22 @@ impl Repository {
     pub(crate) fn remove_manifest(&self, id: Uuid) -> Result<()> {
         for object in self.local.list(&format!("snapshots/{id}."))? {
             self.local.remove(&object.key)?;
+        }
+        Ok(())
+    }
+
+    /// Removes the generations that a newer one of the same snapshot replaces.
+    pub(crate) fn remove_superseded_manifests(&self) -> Result<()> {
+        let newest = self.manifest_keys()?;
+        for object in self.local.list("snapshots/")? {
+            let Some((id, generation)) = manifest::parse_key(&object.key) else {
+                continue;
+            };
+            let newest = newest.get(&id).copied().unwrap_or_default();
+            // Read first: the older one would be the last that is whole.
+            if generation < newest && Manifest::open(&*self.local, &manifest::key(id, newest)).is_ok() {
+                self.local.remove(&object.key)?;
+            }
         }
         Ok(())
     }

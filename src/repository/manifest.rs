@@ -1,20 +1,24 @@
 //! The manifest of a snapshot: a head of bounded size, the list of packs, the extents.
 
 use std::collections::BTreeMap;
-use std::io::{Read, Seek, Write};
-use std::path::Path;
+use std::io::Read;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::bytes::{Fields, ObjectRange, own_or};
-use super::extents::{self, Extents};
-use super::hash::{StructureHash, hex, parse_hex};
+use super::extents::{Extent, Extents};
+use super::hash::{StructureHash, parse_hex};
 use super::pack::{PackEntry, VERSION, refuse_newer};
-use super::page_table::{PageEntry, PageTable};
+use super::page_table::PageEntry;
 use crate::error::{Code, Error, Result, fail};
-use crate::storage::{Reader, Store, io_error};
+use crate::storage::{Reader, Store};
+
+#[path = "manifest_writer.rs"]
+mod writer;
+
+pub(crate) use writer::{rewrite, write};
 
 const MAGIC: &[u8; 8] = b"SWMANI01";
 const PRELUDE_LEN: usize = 64;
@@ -119,82 +123,6 @@ pub(crate) fn parse_key(text: &str) -> Option<(Uuid, u32)> {
     (key(id, generation) == text).then_some((id, generation))
 }
 
-/// Writes a manifest. `packs` are those that `table` counts from 1; unused ones are left out.
-pub(crate) fn write(
-    store: &dyn Store,
-    scratch: &Path,
-    description: Description,
-    table: &PageTable,
-    packs: &[PackEntry],
-) -> Result<Head> {
-    let (used, numbers) = used_packs(table, packs)?;
-    let mut pack_table = Vec::with_capacity(used.len() * PackEntry::LEN);
-    used.iter().for_each(|pack| pack.encode(&mut pack_table));
-
-    let mut body = tempfile::tempfile_in(scratch).map_err(|error| io_error("create a file in", scratch, error))?;
-    let mut page_list = blake3::Hasher::new();
-    let entries = table.iter().map(|entry| {
-        let entry = entry?;
-        page_list.update(&entry.hash);
-        Ok(PageEntry {
-            pack: numbers[entry.pack as usize],
-            ..entry
-        })
-    });
-    let extent_count = extents::write(entries, used.len(), &mut body)?;
-    let io = |error| io_error("use", Path::new("a scratch file"), error);
-    let extents_len = body.stream_position().map_err(io)?;
-    body.rewind().map_err(io)?;
-    let mut hasher = blake3::Hasher::new();
-    hasher.update_reader(&body).map_err(io)?;
-    body.rewind().map_err(io)?;
-
-    let head = Head {
-        description,
-        page_count: table.pages(),
-        page_list_hash: hex(page_list.finalize().as_bytes()),
-        pack_count: used.len() as u32,
-        pack_table_hash: hex(blake3::hash(&pack_table).as_bytes()),
-        extent_count,
-        extents_len,
-        extents_hash: hex(hasher.finalize().as_bytes()),
-    };
-    let json = serde_json::to_vec(&head)
-        .map_err(|error| Error::new(Code::Internal, "cannot encode the head").because(error))?;
-    if json.len() > MAX_HEAD - PRELUDE_LEN {
-        fail!(
-            Internal,
-            "the head of the manifest has {} bytes, more than {MAX_HEAD}",
-            json.len()
-        );
-    }
-    let mut object = store.stage(&head.key())?;
-    let io = |error| io_error("write", Path::new("a manifest"), error);
-    object.write_all(&prelude(&json)).map_err(io)?;
-    object.write_all(&json).map_err(io)?;
-    object.write_all(&pack_table).map_err(io)?;
-    std::io::copy(&mut body, &mut object).map_err(io)?;
-    object.publish()?;
-    Ok(head)
-}
-
-/// The packs that the table names, and their new numbers by their old ones.
-fn used_packs(table: &PageTable, packs: &[PackEntry]) -> Result<(Vec<PackEntry>, Vec<u32>)> {
-    let mut is_used = vec![false; packs.len() + 1];
-    for entry in table.iter() {
-        is_used[entry?.pack as usize] = true;
-    }
-    let mut used = Vec::new();
-    let mut numbers = vec![0; packs.len() + 1];
-    for (index, pack) in packs.iter().enumerate() {
-        if is_used[index + 1] {
-            used.push(pack.clone());
-            numbers[index + 1] = used.len() as u32;
-        }
-    }
-    Ok((used, numbers))
-}
-
 fn prelude(json: &[u8]) -> [u8; PRELUDE_LEN] {
     let mut prelude = [0; PRELUDE_LEN];
     prelude[0..8].copy_from_slice(MAGIC);
@@ -259,6 +187,26 @@ impl Manifest {
             end: self.object.size(),
         };
         Extents::new(range, self.packs.len(), self.head.page_count)
+    }
+
+    /// Where every page is, in page order. Their hashes are in the packs' footers and left out here.
+    fn entries(&self) -> Result<impl Iterator<Item = Result<PageEntry>> + '_> {
+        let pages = |extent: Extent| {
+            (0..extent.count).map(move |offset| {
+                Ok(PageEntry {
+                    pack: extent.pack,
+                    position: if extent.pack == 0 { 0 } else { extent.position + offset },
+                    ..PageEntry::HOLE
+                })
+            })
+        };
+        Ok(self.extents()?.flat_map(move |extent| {
+            let (run, failure) = match extent {
+                Ok(extent) => (Some(extent), None),
+                Err(error) => (None, Some(Err(error))),
+            };
+            run.into_iter().flat_map(pages).chain(failure)
+        }))
     }
 }
 

@@ -21,8 +21,21 @@ const READERS: usize = 8;
 
 /// A snapshot and the tiers that have it.
 pub(crate) struct Listed {
+    /// As the local tier has it, else as the bucket has it.
     pub(crate) head: Head,
     pub(crate) tiers: Vec<Tier>,
+    /// Its generation in the bucket: older than the local one until a repacked snapshot is uploaded.
+    pub(crate) in_bucket: Option<u32>,
+}
+
+impl Listed {
+    /// Whether the local tier has been repacked and the bucket has not.
+    pub(crate) fn is_outdated_in_bucket(&self) -> bool {
+        self.tiers.contains(&Tier::Local)
+            && self
+                .in_bucket
+                .is_some_and(|generation| generation < self.head.generation)
+    }
 }
 
 /// What a look at the repository found.
@@ -42,11 +55,28 @@ impl Survey {
     }
 }
 
-/// A manifest's newest generation, and where it is.
+/// Where a manifest is: its newest generation in each tier. Every generation is the whole snapshot.
+#[derive(Default)]
 struct Place {
-    key: String,
-    tiers: Vec<Tier>,
-    in_bucket: Option<Object>,
+    local: Option<u32>,
+    in_bucket: Option<(u32, Object)>,
+}
+
+impl Place {
+    fn tiers(&self) -> Vec<Tier> {
+        let mut tiers = Vec::new();
+        tiers.extend(self.local.map(|_| Tier::Local));
+        tiers.extend(self.in_bucket.as_ref().map(|_| Tier::S3));
+        tiers
+    }
+
+    fn list(self, head: Head) -> Listed {
+        Listed {
+            head,
+            tiers: self.tiers(),
+            in_bucket: self.in_bucket.map(|(generation, _)| generation),
+        }
+    }
 }
 
 /// Looks at the local tier alone.
@@ -76,19 +106,15 @@ pub(crate) fn both(repository: &Repository) -> Result<Survey> {
 
 fn survey(repository: &Repository, in_folder: Vec<Object>, in_bucket: Vec<Object>) -> Result<Survey> {
     let asked_bucket = !in_bucket.is_empty();
-    let mut places = newest(in_folder, in_bucket);
     let mut survey = Survey::default();
     let mut far = Vec::new();
-    for (id, place) in std::mem::take(&mut places) {
-        if !place.tiers.contains(&Tier::Local) {
+    for (id, place) in places(in_folder, in_bucket) {
+        let Some(generation) = place.local else {
             far.push((id, place));
             continue;
-        }
-        match manifest::read_head(&**repository.local(), &place.key) {
-            Ok(head) => survey.snapshots.push(Listed {
-                head,
-                tiers: place.tiers,
-            }),
+        };
+        match manifest::read_head(&**repository.local(), &manifest::key(id, generation)) {
+            Ok(head) => survey.snapshots.push(place.list(head)),
             // The other copy may be good.
             Err(error) if error.code == Code::SnapshotDamaged && place.in_bucket.is_some() => {
                 tracing::warn!(snapshot = %id, reason = %error, "the local manifest is damaged; the one in the bucket is used");
@@ -98,10 +124,10 @@ fn survey(repository: &Repository, in_folder: Vec<Object>, in_bucket: Vec<Object
             Err(error) => return Err(error),
         }
     }
-    read_far(repository, &far, &mut survey)?;
     if asked_bucket {
         forget_gone(repository, &far);
     }
+    read_far(repository, far, &mut survey)?;
     for (id, error) in &survey.damaged {
         tracing::warn!(snapshot = %id, reason = %error, "a snapshot is damaged and left out of the list");
     }
@@ -111,56 +137,52 @@ fn survey(repository: &Repository, in_folder: Vec<Object>, in_bucket: Vec<Object
     Ok(survey)
 }
 
-/// Newest generation of every manifest. A tier that has an older one only does not count as having it.
-fn newest(in_folder: Vec<Object>, in_bucket: Vec<Object>) -> BTreeMap<Uuid, Place> {
-    let mut generations: BTreeMap<Uuid, u32> = BTreeMap::new();
-    let mut objects: HashMap<String, (Option<Object>, Option<Object>)> = HashMap::new();
-    let local = in_folder.into_iter().map(|object| (Tier::Local, object));
-    for (tier, object) in local.chain(in_bucket.into_iter().map(|object| (Tier::S3, object))) {
-        let Some((id, generation)) = manifest::parse_key(&object.key) else {
-            continue;
-        };
-        let known = generations.entry(id).or_insert(generation);
-        *known = generation.max(*known);
-        let entry = objects.entry(object.key.clone()).or_default();
-        match tier {
-            Tier::Local => entry.0 = Some(object),
-            Tier::S3 => entry.1 = Some(object),
+fn places(in_folder: Vec<Object>, in_bucket: Vec<Object>) -> BTreeMap<Uuid, Place> {
+    let mut places: BTreeMap<Uuid, Place> = BTreeMap::new();
+    for object in in_folder {
+        if let Some((id, generation)) = manifest::parse_key(&object.key) {
+            let local = &mut places.entry(id).or_default().local;
+            *local = (*local).max(Some(generation));
         }
     }
-    let place = |(id, generation)| {
-        let key = manifest::key(id, generation);
-        let (local, in_bucket) = objects.remove(&key).unwrap_or_default();
-        let mut tiers = Vec::new();
-        tiers.extend(local.map(|_| Tier::Local));
-        tiers.extend(in_bucket.as_ref().map(|_| Tier::S3));
-        (id, Place { key, tiers, in_bucket })
-    };
-    generations.into_iter().map(place).collect()
+    for object in in_bucket {
+        if let Some((id, generation)) = manifest::parse_key(&object.key) {
+            let known = &mut places.entry(id).or_default().in_bucket;
+            if known.as_ref().is_none_or(|(newest, _)| *newest < generation) {
+                *known = Some((generation, object));
+            }
+        }
+    }
+    places
 }
 
 /// Reads the heads that only the bucket has, several at a time, for the bucket may be far away.
-fn read_far(repository: &Repository, far: &[(Uuid, Place)], survey: &mut Survey) -> Result<()> {
+fn read_far(repository: &Repository, far: Vec<(Uuid, Place)>, survey: &mut Survey) -> Result<()> {
     let Some(bucket) = repository.bucket().filter(|_| !far.is_empty()) else {
         return Ok(());
     };
-    let (next, read) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let (next, read) = (AtomicUsize::new(0), Mutex::new(HashMap::new()));
     std::thread::scope(|scope| {
         for _ in 0..READERS.min(far.len()) {
             scope.spawn(|| {
                 while let Some((id, place)) = far.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let head = cached_or_read(repository, bucket, place);
+                    let Some((generation, object)) = &place.in_bucket else {
+                        continue;
+                    };
+                    let head = cached_or_read(repository, bucket, &manifest::key(*id, *generation), object);
                     let mut read = read.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                    read.push((*id, head, place.tiers.clone()));
+                    read.insert(*id, head);
                 }
             });
         }
     });
-    for (id, head, tiers) in read.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner) {
-        match head {
-            Ok(head) => survey.snapshots.push(Listed { head, tiers }),
-            Err(error) if error.code == Code::SnapshotDamaged => survey.damaged.push((id, error)),
-            Err(error) => return Err(error),
+    let mut read = read.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    for (id, place) in far {
+        match read.remove(&id) {
+            Some(Ok(head)) => survey.snapshots.push(place.list(head)),
+            Some(Err(error)) if error.code == Code::SnapshotDamaged => survey.damaged.push((id, error)),
+            Some(Err(error)) => return Err(error),
+            None => {}
         }
     }
     Ok(())
@@ -174,18 +196,15 @@ struct Cached {
     head: Head,
 }
 
-fn cached_or_read(repository: &Repository, bucket: &dyn Store, place: &Place) -> Result<Head> {
-    let Some(object) = &place.in_bucket else {
-        return manifest::read_head(bucket, &place.key);
-    };
-    let note = note(&place.key);
+fn cached_or_read(repository: &Repository, bucket: &dyn Store, key: &str, object: &Object) -> Result<Head> {
+    let note = note(key);
     if let Ok(Some(cached)) = repository.read_json::<Cached>(&note)
         && (cached.size, cached.modified) == (object.size, object.modified)
-        && cached.head.key() == place.key
+        && cached.head.key() == key
     {
         return Ok(cached.head);
     }
-    let head = manifest::read_head(bucket, &place.key)?;
+    let head = manifest::read_head(bucket, key)?;
     let cached = Cached {
         size: object.size,
         modified: object.modified,
@@ -204,7 +223,8 @@ fn note(key: &str) -> String {
 
 /// Drops cached heads of manifests that are no longer in the bucket alone.
 fn forget_gone(repository: &Repository, far: &[(Uuid, Place)]) {
-    let kept: Vec<String> = far.iter().map(|(_, place)| note(&place.key)).collect();
+    let key = |(id, place): &(Uuid, Place)| Some(note(&manifest::key(*id, place.in_bucket.as_ref()?.0)));
+    let kept: Vec<String> = far.iter().filter_map(key).collect();
     for cached in repository.local().list(CACHE).unwrap_or_default() {
         if !kept.contains(&cached.key) {
             let _ = repository.local().remove(&cached.key);

@@ -14,15 +14,22 @@ fn object(id: Uuid, generation: u32) -> Object {
 }
 
 #[test]
-fn the_newest_generation_counts_wherever_it_is() {
+fn the_newest_generation_of_each_tier_counts() {
     let (both, mixed, far) = (Uuid::new_v4(), Uuid::new_v4(), Uuid::new_v4());
-    let here = vec![object(both, 1), object(mixed, 1)];
-    let there = vec![object(both, 1), object(mixed, 2), object(far, 1)];
-    let places = newest(here, there);
-    let tiers = |id: Uuid| (places[&id].key.clone(), places[&id].tiers.clone());
-    assert_eq!(tiers(both), (manifest::key(both, 1), vec![Tier::Local, Tier::S3]));
-    assert_eq!(tiers(mixed), (manifest::key(mixed, 2), vec![Tier::S3]));
-    assert_eq!(tiers(far), (manifest::key(far, 1), vec![Tier::S3]));
+    let here = vec![object(both, 1), object(mixed, 1), object(mixed, 3), object(mixed, 2)];
+    let there = vec![object(both, 1), object(mixed, 2), object(mixed, 1), object(far, 1)];
+    let places = places(here, there);
+    let generations = |id: Uuid| {
+        let place = &places[&id];
+        (
+            place.local,
+            place.in_bucket.as_ref().map(|(generation, _)| *generation),
+            place.tiers(),
+        )
+    };
+    assert_eq!(generations(both), (Some(1), Some(1), vec![Tier::Local, Tier::S3]));
+    assert_eq!(generations(mixed), (Some(3), Some(2), vec![Tier::Local, Tier::S3]));
+    assert_eq!(generations(far), (None, Some(1), vec![Tier::S3]));
 }
 
 #[test]
@@ -32,7 +39,7 @@ fn what_is_no_manifest_is_no_snapshot() {
         size: 1,
         modified: Timestamp::UNIX_EPOCH,
     });
-    assert!(newest(Vec::new(), stray.into()).is_empty());
+    assert!(places(Vec::new(), stray.into()).is_empty());
 }
 
 #[test]

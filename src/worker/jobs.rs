@@ -53,7 +53,8 @@ fn operate(context: Context, operation: &str, args: &Args, channel: &Channel) ->
         "resetDatabase" => engine::reset(&context),
         "checksum" => Ok(json!({ "checksum": engine::checksum_of_file(&PathBuf::from(args.text("path")?))? })),
         "listSnapshots" => {
-            channel.items(&engine::list(&context)?);
+            let with_deleted = args.get("deleted")?.unwrap_or(false);
+            channel.items(&engine::list(&context, with_deleted)?);
             Ok(json!({}))
         }
         "getSnapshot" => Ok(json!({ "snapshot": engine::get(&context, &args.text("name")?)? })),
@@ -76,6 +77,14 @@ fn operate(context: Context, operation: &str, args: &Args, channel: &Channel) ->
         "claimTick" => engine::claim_tick(&context, args.text("schedule")?, args.required("tick")?),
         "finishTick" => engine::finish_tick(&context, args.required("tick")?),
         "checkStorage" => engine::check_storage(&context),
+        "prune" => {
+            let context = context.of_tier(args.get("tier")?);
+            let dry_run = args.get("dryRun")?.unwrap_or(false);
+            engine::prune(&context, &args.get("policy")?.unwrap_or_default(), dry_run)
+        }
+        "pinSnapshot" => Ok(json!({ "snapshot": engine::pin(&context, &args.text("name")?)? })),
+        "unpinSnapshot" => Ok(json!({ "snapshot": engine::unpin(&context, &args.text("name")?)? })),
+        "undelete" => Ok(json!({ "snapshot": engine::undelete(&context, &args.text("name")?)? })),
         "acknowledge" => engine::acknowledge(&context),
         "drill" => {
             let request: engine::DrillRequest = args.all()?;

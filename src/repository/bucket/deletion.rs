@@ -24,12 +24,26 @@ pub(crate) fn delete(
     timeout: Duration,
     alive: &dyn Fn() -> Result<()>,
 ) -> Result<Deleted> {
-    let lease = Lease::acquire(store, "deleteSnapshot", timeout, alive)?;
-    alive()?;
-    failpoint::reached("bucket-delete.before-tombstone")?;
-    // The tombstone before the manifest: whoever has the snapshot locally finds one of the two.
-    tombstones::put(store, id)?;
-    failpoint::reached("bucket-delete.after-tombstone")?;
+    delete_all(store, "deleteSnapshot", &[id], grace, timeout, alive)
+}
+
+/// As [`delete`], for many at once.
+pub(crate) fn delete_all(
+    store: &impl SharedStore,
+    operation: &str,
+    ids: &[Uuid],
+    grace: Duration,
+    timeout: Duration,
+    alive: &dyn Fn() -> Result<()>,
+) -> Result<Deleted> {
+    let lease = Lease::acquire(store, operation, timeout, alive)?;
+    for id in ids {
+        alive()?;
+        failpoint::reached("bucket-delete.before-tombstone")?;
+        // The tombstone before the manifest: whoever has the snapshot locally finds one of the two.
+        tombstones::put(store, *id)?;
+        failpoint::reached("bucket-delete.after-tombstone")?;
+    }
     let deleted = mark_and_sweep(&lease, grace)?;
     failpoint::reached("bucket-delete.before-release")?;
     Ok(deleted)

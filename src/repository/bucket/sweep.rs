@@ -39,6 +39,7 @@ pub(crate) fn mark_and_sweep<S: SharedStore>(lease: &Lease<S>, grace: Duration) 
     let stored: HashMap<Uuid, u64> = list_ids(store, "packs")?
         .map(|(id, object)| (id, object.size))
         .collect();
+    remove_superseded_manifests(lease, &stored, &mut marked)?;
     let mut needs = Needs::default();
     if !needs.look(store)? {
         return Ok(Deleted::default());
@@ -89,21 +90,59 @@ fn remove_deleted_manifests<S: SharedStore>(lease: &Lease<S>, marked: &mut HashM
     let store = lease.store();
     let deleted = tombstones::all(store)?;
     for object in store.list("snapshots/")? {
-        if !manifest::parse_key(&object.key).is_some_and(|(id, _)| deleted.contains(&id)) {
-            continue;
+        if manifest::parse_key(&object.key).is_some_and(|(id, _)| deleted.contains(&id)) {
+            remove_manifest(lease, &object.key, marked)?;
         }
-        // Grace counts from the moment when the last manifest goes: an older mark, left behind
-        // by a sweep that was cut off, would end it too early. Of a damaged manifest there is no
-        // reader to wait for.
-        let packs = manifest::pack_table(store, &object.key).map_or_else(|_| Vec::new(), |(_, packs)| packs);
-        for pack in packs {
-            if marked.remove(&pack.id).is_some() {
-                lease.remove(&marks::key(pack.id))?;
-            }
-        }
-        lease.remove(&object.key)?;
     }
     Ok(())
+}
+
+/// Removes the generations of a snapshot that a newer one replaces, once that is whole: all its
+/// packs are there, and nobody is about to take one away.
+fn remove_superseded_manifests<S: SharedStore>(
+    lease: &Lease<S>,
+    stored: &HashMap<Uuid, u64>,
+    marked: &mut HashMap<Uuid, Timestamp>,
+) -> Result<()> {
+    let store = lease.store();
+    let mut generations: HashMap<Uuid, Vec<u32>> = HashMap::new();
+    for object in store.list("snapshots/")? {
+        if let Some((id, generation)) = manifest::parse_key(&object.key) {
+            generations.entry(id).or_default().push(generation);
+        }
+    }
+    for (id, mut generations) in generations {
+        generations.sort_unstable();
+        let Some(newest) = generations.pop().filter(|_| !generations.is_empty()) else {
+            continue;
+        };
+        let Ok((_, packs)) = manifest::pack_table(store, &manifest::key(id, newest)) else {
+            continue;
+        };
+        if packs
+            .iter()
+            .all(|pack| stored.get(&pack.id) == Some(&pack.size) && !marked.contains_key(&pack.id))
+        {
+            for generation in generations {
+                failpoint::reached("bucket-repack.before-superseded")?;
+                remove_manifest(lease, &manifest::key(id, generation), marked)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn remove_manifest<S: SharedStore>(lease: &Lease<S>, key: &str, marked: &mut HashMap<Uuid, Timestamp>) -> Result<()> {
+    // Grace counts from the moment when the last manifest goes: an older mark, left behind
+    // by a sweep that was cut off, would end it too early. Of a damaged manifest there is no
+    // reader to wait for.
+    let packs = manifest::pack_table(lease.store(), key).map_or_else(|_| Vec::new(), |(_, packs)| packs);
+    for pack in packs {
+        if marked.remove(&pack.id).is_some() {
+            lease.remove(&marks::key(pack.id))?;
+        }
+    }
+    lease.remove(key)
 }
 
 fn abort_forgotten_uploads(store: &impl SharedStore, now: Timestamp) {

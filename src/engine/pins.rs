@@ -1,0 +1,97 @@
+//! Pinned snapshots: neither retention nor `deleteSnapshot` removes them.
+//!
+//! A pin is a note in `local/pins/`, and with S3 an object `pins/<uuid>` in the bucket as well, so
+//! that other hosts respect it too.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::find::find;
+use super::{Context, list};
+use crate::error::{Error, Result, fail};
+use crate::storage::Store;
+
+const NOTES: &str = "local/pins/";
+const OBJECTS: &str = "pins/";
+
+/// Pins a snapshot. Where the bucket cannot be told, the pin holds on this host.
+pub(crate) fn pin(context: &Context, name: &str) -> Result<Value> {
+    let id = find(context, name)?.note_id();
+    if let Some(bucket) = context.repository.bucket()
+        && let Err(error) = bucket.put(&format!("{OBJECTS}{id}"), b"{}")
+    {
+        tracing::warn!(code = error.code.as_str(), reason = %error, "the snapshot is pinned on this host only; pin it again when the bucket can be reached");
+    }
+    let lock = context.lock_for_writing("pinSnapshot")?;
+    // It may have been pruned since.
+    find(context, name)?;
+    context.repository.replace_json(&format!("{NOTES}{id}"), &id)?;
+    drop(lock);
+    list::get(context, name)
+}
+
+/// Takes a pin away.
+pub(crate) fn unpin(context: &Context, name: &str) -> Result<Value> {
+    let id = find(context, name)?.note_id();
+    if let Some(bucket) = context.repository.bucket() {
+        bucket.remove(&format!("{OBJECTS}{id}"))?;
+    }
+    let lock = context.lock_for_writing("unpinSnapshot")?;
+    context.repository.local().remove(&format!("{NOTES}{id}"))?;
+    drop(lock);
+    list::get(context, name)
+}
+
+/// Every pin that can be seen from here.
+pub(crate) struct Pins {
+    ids: BTreeSet<Uuid>,
+    /// Why those of other hosts are not among them.
+    pub(crate) bucket_failure: Option<Error>,
+}
+
+impl Pins {
+    pub(crate) fn read(context: &Context) -> Result<Self> {
+        let mut pins = Self::of_this_host(context)?;
+        match context.repository.bucket().map(|bucket| bucket.list(OBJECTS)) {
+            Some(Ok(objects)) => pins
+                .ids
+                .extend(objects.iter().filter_map(|object| id(&object.key, OBJECTS))),
+            Some(Err(error)) => pins.bucket_failure = Some(error),
+            None => {}
+        }
+        Ok(pins)
+    }
+
+    pub(crate) fn of_this_host(context: &Context) -> Result<Self> {
+        let notes = context.repository.local().list(NOTES)?;
+        Ok(Self {
+            ids: notes.iter().filter_map(|note| id(&note.key, NOTES)).collect(),
+            bucket_failure: None,
+        })
+    }
+
+    pub(crate) fn contains(&self, id: Uuid) -> bool {
+        self.ids.contains(&id)
+    }
+}
+
+fn id(key: &str, folder: &str) -> Option<Uuid> {
+    Uuid::try_parse(key.strip_prefix(folder)?).ok()
+}
+
+/// Fails for a pinned snapshot. `everywhere`: on another host, too.
+pub(crate) fn refuse_pinned(context: &Context, id: Uuid, everywhere: bool) -> Result<()> {
+    let pins = match everywhere {
+        true => Pins::read(context)?,
+        false => Pins::of_this_host(context)?,
+    };
+    if pins.contains(id) {
+        fail!(
+            SnapshotPinned,
+            "the snapshot is pinned, so it was not deleted; unpin it first (unpinSnapshot)"
+        );
+    }
+    pins.bucket_failure.map_or(Ok(()), Err)
+}

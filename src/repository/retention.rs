@@ -1,0 +1,227 @@
+//! Which snapshots a policy keeps, and why. A function of dates alone: no store, no clock.
+//!
+//! The rules are restic's. Each bucket rule (hourly … yearly) goes from the newest snapshot to the
+//! oldest and keeps the newest one of each hour, day, ISO week, month or year that has any, until it
+//! has kept as many as it may; periods without snapshots do not count. The oldest snapshot is kept
+//! by every bucket rule that is not full yet, so that the history grows from the first day on.
+//! `keepWithin` counts from the newest snapshot, not from now: when snapshots stop, nothing ages
+//! out. Everything is in UTC.
+
+use jiff::civil::DateTime;
+use jiff::tz::Offset;
+use jiff::{Span, Timestamp};
+use serde::Deserialize;
+
+use crate::error::{Result, fail};
+
+/// What the caller asked for, unchecked.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub(crate) struct Request {
+    pub(crate) keep_last: Option<i64>,
+    pub(crate) keep_hourly: Option<i64>,
+    pub(crate) keep_daily: Option<i64>,
+    pub(crate) keep_weekly: Option<i64>,
+    pub(crate) keep_monthly: Option<i64>,
+    pub(crate) keep_yearly: Option<i64>,
+    pub(crate) keep_within: Option<String>,
+}
+
+/// A policy that keeps at least the newest snapshot.
+#[derive(Clone, Debug)]
+pub(crate) struct Policy {
+    last: u64,
+    buckets: Vec<Bucket>,
+    within: Option<Within>,
+}
+
+/// Keeps the newest snapshot of each of so many periods.
+#[derive(Clone, Debug)]
+struct Bucket {
+    name: &'static str,
+    count: u64,
+    period: fn(DateTime) -> String,
+}
+
+/// Keeps what is younger than that, seen from the newest snapshot.
+#[derive(Clone, Debug)]
+struct Within {
+    text: String,
+    span: Span,
+}
+
+/// What a policy says about one snapshot.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Verdict {
+    /// Rules that keep it, in words. It is kept when there is one.
+    pub(crate) kept_by: Vec<String>,
+    /// Why the others do not.
+    pub(crate) not_kept_by: Vec<String>,
+}
+
+impl Policy {
+    /// `RETENTION_POLICY_INVALID` for a policy that nobody can mean.
+    pub(crate) fn new(request: &Request) -> Result<Self> {
+        let bucket = |name, option, count, period| -> Result<Bucket> {
+            let count = checked(option, count)?;
+            Ok(Bucket { name, count, period })
+        };
+        let policy = Self {
+            last: checked("keepLast", request.keep_last)?,
+            buckets: vec![
+                bucket("hourly", "keepHourly", request.keep_hourly, hour)?,
+                bucket("daily", "keepDaily", request.keep_daily, day)?,
+                bucket("weekly", "keepWeekly", request.keep_weekly, week)?,
+                bucket("monthly", "keepMonthly", request.keep_monthly, month)?,
+                bucket("yearly", "keepYearly", request.keep_yearly, year)?,
+            ],
+            within: request.keep_within.as_deref().map(Within::parse).transpose()?,
+        };
+        if policy.last == 0 && policy.within.is_none() && policy.buckets.iter().all(|bucket| bucket.count == 0) {
+            fail!(
+                RetentionPolicyInvalid,
+                "the policy keeps nothing, so it would delete every snapshot; nothing was deleted: give at least one of \
+                 keepLast, keepHourly, keepDaily, keepWeekly, keepMonthly, keepYearly (above 0) or keepWithin"
+            );
+        }
+        Ok(policy)
+    }
+
+    /// One verdict for each date, in their order: newest first.
+    pub(crate) fn judge(&self, dates: &[Timestamp]) -> Vec<Verdict> {
+        let mut verdicts = vec![Verdict::default(); dates.len()];
+        self.judge_last(&mut verdicts);
+        self.judge_within(dates, &mut verdicts);
+        for bucket in self.buckets.iter().filter(|bucket| bucket.count > 0) {
+            bucket.judge(dates, &mut verdicts);
+        }
+        verdicts
+    }
+
+    fn judge_last(&self, verdicts: &mut [Verdict]) {
+        let last = self.last;
+        for (number, verdict) in (1..).zip(verdicts.iter_mut()).filter(|_| last > 0) {
+            if number <= last {
+                verdict.kept_by.push(format!("last {number} of {last}"));
+            } else {
+                verdict.not_kept_by.push(format!("older than the last {last}"));
+            }
+        }
+    }
+
+    fn judge_within(&self, dates: &[Timestamp], verdicts: &mut [Verdict]) {
+        let (Some(within), Some(newest)) = (&self.within, dates.first()) else {
+            return;
+        };
+        let start = utc(*newest).checked_sub(within.span).unwrap_or(DateTime::MIN);
+        for (date, verdict) in dates.iter().zip(verdicts) {
+            if utc(*date) > start {
+                verdict.kept_by.push(format!("within {}", within.text));
+            } else {
+                verdict.not_kept_by.push(format!("not within {}", within.text));
+            }
+        }
+    }
+}
+
+impl Bucket {
+    fn judge(&self, dates: &[Timestamp], verdicts: &mut [Verdict]) {
+        let (name, mut left) = (self.name, self.count);
+        let mut last_period = None;
+        for (index, (date, verdict)) in dates.iter().zip(verdicts).enumerate() {
+            let period = (self.period)(utc(*date));
+            let is_newest_of_period = last_period.as_ref() != Some(&period);
+            let is_oldest = index + 1 == dates.len();
+            if left == 0 {
+                verdict
+                    .not_kept_by
+                    .push(format!("{name}: {} newer ones are kept", self.count));
+            } else if is_newest_of_period {
+                verdict.kept_by.push(format!("{name}, {period}"));
+                left -= 1;
+            } else if is_oldest {
+                verdict.kept_by.push(format!("{name}, the oldest"));
+            } else {
+                verdict.not_kept_by.push(format!("{name}: {period} has a newer one"));
+            }
+            last_period = Some(period);
+        }
+    }
+}
+
+impl Within {
+    fn parse(text: &str) -> Result<Self> {
+        let invalid = || {
+            fail!(
+                RetentionPolicyInvalid,
+                "keepWithin is {text:?}, which is no duration; nothing was deleted: write a number and a unit of h, d, w, m \
+                 (months) or y, such as 36h, 7d or 6m"
+            )
+        };
+        let Some((at, _)) = text.char_indices().last() else {
+            return invalid();
+        };
+        let (digits, unit) = text.split_at(at);
+        let is_number = digits.len() <= 5 && digits.bytes().all(|byte| byte.is_ascii_digit());
+        let Some(number) = digits.parse::<i64>().ok().filter(|number| is_number && *number > 0) else {
+            return invalid();
+        };
+        let span = Span::new();
+        // Ten thousand years are more than a date can hold.
+        let span = match unit {
+            "h" => span.try_hours(number),
+            "d" => span.try_days(number),
+            "w" => span.try_weeks(number),
+            "m" => span.try_months(number),
+            "y" => span.try_years(number),
+            _ => return invalid(),
+        };
+        match span {
+            Ok(span) => Ok(Self {
+                text: text.to_owned(),
+                span,
+            }),
+            Err(_) => invalid(),
+        }
+    }
+}
+
+fn checked(option: &str, count: Option<i64>) -> Result<u64> {
+    let count = count.unwrap_or(0);
+    match u64::try_from(count) {
+        Ok(count) => Ok(count),
+        Err(_) => fail!(
+            RetentionPolicyInvalid,
+            "{option} is {count}, which is no number of snapshots; nothing was deleted"
+        ),
+    }
+}
+
+fn utc(date: Timestamp) -> DateTime {
+    Offset::UTC.to_datetime(date)
+}
+
+fn hour(date: DateTime) -> String {
+    format!("{} {:02}h", date.date(), date.hour())
+}
+
+fn day(date: DateTime) -> String {
+    date.date().to_string()
+}
+
+fn week(date: DateTime) -> String {
+    let week = date.date().iso_week_date();
+    format!("{:04}-W{:02}", week.year(), week.week())
+}
+
+fn month(date: DateTime) -> String {
+    format!("{:04}-{:02}", date.year(), date.month())
+}
+
+fn year(date: DateTime) -> String {
+    format!("{:04}", date.year())
+}
+
+#[cfg(test)]
+#[path = "retention_tests.rs"]
+mod tests;
