@@ -185,6 +185,25 @@ test('collapse: a database that was emptied, until the empty snapshot is gone', 
   assert.equal(await verdict(rig, 'collapse'), 'ok');
 });
 
+test('collapse: until somebody says that it is meant', async (t) => {
+  const rig = await makeApplication(t);
+  withDatabase(rig.database, (db) => db.exec('DELETE FROM Reality'));
+  await rig.writer.createSnapshot('empty');
+  assert.equal(await verdict(rig, 'collapse'), 'critical');
+  await rig.writer.acknowledge();
+  assert.equal(await verdict(rig, 'collapse'), 'ok');
+  assert.equal((await samples(rig.writer)).snapshot_collapse, 0);
+});
+
+test('what is in the trash is no snapshot any more', async (t) => {
+  const rig = await makeApplication(t);
+  for (const name of ['second', 'third']) await rig.writer.createSnapshot(name);
+  await rig.writer.prune({ keepLast: 1 });
+  const { snapshots, latest } = await rig.writer.status();
+  assert.deepEqual([snapshots, latest.name], [1, 'third']);
+  assert.equal((await samples(rig.writer))['snapshot_kept{tier="local"}'], 1);
+});
+
 test('manifests: one that is damaged, until it is gone', async (t) => {
   const rig = await makeApplication(t);
   await rig.writer.createSnapshot('second');

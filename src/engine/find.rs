@@ -148,8 +148,7 @@ pub(crate) fn everything(context: &Context) -> Result<(Survey, Vec<PlainSnapshot
 pub(crate) fn everything_left(context: &Context) -> Result<(Survey, Vec<PlainSnapshot>)> {
     let trash = Trash::read(context)?;
     let (mut survey, mut plain) = everything(context)?;
-    survey.snapshots = trash.take_out(survey.snapshots);
-    plain.retain(|plain| !trash.holds_plain(plain));
+    trash.take_out_of(&mut survey, &mut plain);
     Ok((survey, plain))
 }
 

@@ -80,8 +80,9 @@ struct Growth {
     to: Timestamp,
 }
 
-/// Gathers the facts about what a look at the repository found.
-pub(crate) fn gather(context: &Context, survey: &Survey, plain: &[PlainSnapshot], journal: &Journal) -> Result<Facts> {
+/// Gathers the facts about what a look at the repository found, without what is in the trash.
+pub(crate) fn gather(context: &Context, survey: &Survey, plain: &[PlainSnapshot]) -> Result<Facts> {
+    let journal = Journal::read(context)?;
     let repository = &context.repository;
     let heads: Vec<Head> = survey.snapshots.iter().map(|listed| listed.head.clone()).collect();
     let database = context.database().ok();

@@ -17,20 +17,18 @@ use crate::storage::{Object, Store};
 /// Every snapshot, newest first; those in the trash on request. Reads heads only and takes no lock:
 /// manifests appear and disappear as a whole.
 pub(crate) fn list(context: &Context, with_deleted: bool) -> Result<Vec<Value>> {
-    let journal = Journal::read(context)?;
     let (survey, plain) = everything(context)?;
-    infos(context, &survey, &plain, &journal, with_deleted)
+    infos(context, &survey, &plain, with_deleted)
 }
 
-/// What is told of the snapshots that a look found, newest first.
+/// What is told of the snapshots that a look found.
 pub(crate) fn infos(
     context: &Context,
     survey: &Survey,
     plain: &[PlainSnapshot],
-    journal: &Journal,
     with_deleted: bool,
 ) -> Result<Vec<Value>> {
-    let trash = Trash::read(context)?;
+    let (journal, trash) = (Journal::read(context)?, Trash::read(context)?);
     let pins = match survey.bucket_failure {
         None => Pins::read(context)?,
         Some(_) => Pins::of_this_host(context)?,
@@ -47,7 +45,7 @@ pub(crate) fn infos(
     for listed in &survey.snapshots {
         let left = trash.tiers_left(listed);
         let tiers = if left.is_empty() { &listed.tiers } else { &left };
-        let info = packed(context, listed, journal);
+        let info = packed(context, listed, &journal);
         add(listed.head.created_at, listed.head.id, tiers, !left.is_empty(), info);
     }
     for plain in plain {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::catalog::Journal;
+use super::trash::Trash;
 use super::{Context, health};
 use crate::database::plain_snapshots;
 use crate::error::Result;
@@ -10,9 +10,10 @@ use crate::repository::counters::BOUNDS;
 use crate::repository::survey;
 
 pub(crate) fn metrics(context: &Context) -> Result<Value> {
-    let survey = survey::local(&context.repository)?;
-    let plain = plain_snapshots::list(context.repository.root(), &[])?;
-    let facts = health::gather(context, &survey, &plain, &Journal::read(context)?)?;
+    let mut survey = survey::local(&context.repository)?;
+    let mut plain = plain_snapshots::list(context.repository.root(), &[])?;
+    Trash::read(context)?.take_out_of(&mut survey, &mut plain);
+    let facts = health::gather(context, &survey, &plain)?;
     Ok(json!({
         "facts": facts,
         "bounds": BOUNDS,

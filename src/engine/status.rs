@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::catalog::Journal;
 use super::find::{everything, plain_files};
 use super::list::infos;
+use super::trash::Trash;
 use super::{Context, health};
 use crate::database::plain_snapshots::PlainSnapshot;
 use crate::error::{Code, Error, Result};
@@ -18,11 +18,11 @@ const BUCKET_LIMIT: Duration = Duration::from_secs(10);
 
 /// What an operator asks first, and the facts for the verdicts.
 pub(crate) fn status(context: &Context) -> Result<Value> {
-    let journal = Journal::read(context)?;
-    let (survey, plain) = look(context)?;
-    let snapshots = infos(context, &survey, &plain, &journal, false)?;
+    let (mut survey, mut plain) = look(context)?;
+    let snapshots = infos(context, &survey, &plain, false)?;
     let is_snapshot = |info: &&Value| info["kind"] == "snapshot" || info["kind"] == "plain";
-    let facts = health::gather(context, &survey, &plain, &journal)?;
+    Trash::read(context)?.take_out_of(&mut survey, &mut plain);
+    let facts = health::gather(context, &survey, &plain)?;
     Ok(json!({
         "databasePath": context.config.database_path,
         "snapshotDir": context.repository.root(),

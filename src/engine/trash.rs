@@ -16,7 +16,7 @@ use super::{Context, catalog, list};
 use crate::database::plain_snapshots::PlainSnapshot;
 use crate::error::{Result, fail};
 use crate::record::Record;
-use crate::repository::survey::Listed;
+use crate::repository::survey::{Listed, Survey};
 use crate::repository::tiers::Tier;
 
 const NOTES: &str = "local/trash/";
@@ -94,6 +94,12 @@ impl Trash {
             ..listed
         });
         left.filter(|listed| !listed.tiers.is_empty()).collect()
+    }
+
+    /// As [`Trash::take_out`], for all that a look found.
+    pub(crate) fn take_out_of(&self, survey: &mut Survey, plain: &mut Vec<PlainSnapshot>) {
+        survey.snapshots = self.take_out(std::mem::take(&mut survey.snapshots));
+        plain.retain(|plain| !self.holds_plain(plain));
     }
 
     /// What has been in the trash of a tier for long enough, oldest snapshot first.
