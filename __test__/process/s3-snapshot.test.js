@@ -134,6 +134,28 @@ describe('a snapshot in a bucket', () => {
       assert.equal((await assertAllVerify(host.newWriter({ s3: false }), 'database')).length, 2);
     }
   });
+  for (const [damage, breakIt] of Object.entries({
+    'a lost pack': (file) => fs.rmSync(file('packs')),
+    'a pack that was cut off': (file) => fs.truncateSync(file('packs'), 1000),
+    'a damaged manifest': (file) => fs.writeFileSync(file('snapshots'), 'rubbish'),
+  })) {
+    test(`is brought back whole by sync after ${damage}`, async (t) => {
+      const rig = await makeS3Rig(t, server);
+      createDatabase(rig.database, { megabytes: 2 });
+      await rig.writer.createSnapshot('here');
+      const only = (kind) =>
+        path.join(rig.snapshotDir, kind, fs.readdirSync(path.join(rig.snapshotDir, kind))[0]);
+      breakIt(only);
+      const { ok } = await rig.writer.verifySnapshot('here', { tier: 'local' }).catch(() => ({ ok: false }));
+      assert.equal(ok, false, 'the local tier is damaged');
+
+      const { downloaded } = await rig.writer.sync({ direction: 'down' });
+
+      assert.deepEqual(downloaded, ['here']);
+      await assertTiersVerify(rig);
+      assert.deepEqual((await rig.writer.sync({ direction: 'both' })).downloaded, []);
+    });
+  }
 });
 
 /** Takes a snapshot; checks that what was sent is what the folder grew by, and the worker's memory. */

@@ -9,7 +9,7 @@ use crate::error::{Code, Result};
 use crate::repository::bucket::lease::Lease;
 use crate::repository::bucket::{deletion, tombstones};
 use crate::repository::lock::Lock;
-use crate::repository::manifest::Head;
+use crate::repository::manifest::{Head, Manifest};
 use crate::repository::mirror;
 use crate::repository::survey::{Listed, Survey};
 use crate::repository::tiers::Tier;
@@ -107,8 +107,12 @@ fn up(context: &Context, bucket: &S3Store, snapshots: &[Listed], synced: &mut Sy
 }
 
 fn down(context: &Context, bucket: &S3Store, snapshots: &[Listed], synced: &mut Synced) -> Result<()> {
-    let is_far = |listed: &&Listed| !listed.tiers.contains(&Tier::Local);
-    for Listed { head, .. } in snapshots.iter().filter(is_far) {
+    let here = mirror::inventory(&**context.repository.local())?;
+    let is_wanted = |listed: &&Listed| {
+        let has = |tier| listed.tiers.contains(&tier);
+        has(Tier::S3) && !(has(Tier::Local) && lacks_nothing(context, &here, &listed.head))
+    };
+    for Listed { head, .. } in snapshots.iter().filter(is_wanted) {
         // Packs without a manifest are swept by whoever holds the lock, so it is held throughout.
         let _lock = context.lock_for_writing("sync")?;
         match download(context, bucket, head) {
@@ -143,11 +147,15 @@ pub(crate) fn download(context: &Context, bucket: &S3Store, head: &Head) -> Resu
     for pack in &missing.packs {
         mirror::copy_pack(bucket, local, pack, head.page_size, true, &mut count)?;
     }
-    mirror::copy(bucket, local, &head.key(), &mut count)?;
+    if Manifest::open(local, &head.key()).is_err() {
+        // A damaged one would stand in the way of the good one.
+        local.remove(&head.key())?;
+        mirror::copy(bucket, local, &head.key(), &mut count)?;
+    }
     Ok(received)
 }
 
-/// Whether every pack of a local snapshot is among those in the bucket.
+/// Whether every pack of a local snapshot is in that inventory.
 fn lacks_nothing(context: &Context, there: &mirror::Inventory, head: &Head) -> bool {
     let missing = mirror::missing(&**context.repository.local(), there, head);
     missing.is_ok_and(|missing| missing.packs.is_empty())

@@ -34,7 +34,8 @@ pub(crate) struct Probe {
     pub(crate) region: String,
     /// Whether the SDK has any; never a key.
     pub(crate) credentials: &'static str,
-    pub(crate) conditional_writes: bool,
+    /// `None`: it could not be tried.
+    pub(crate) conditional_writes: Option<bool>,
     pub(crate) missing_permissions: Vec<&'static str>,
     /// Everything that is required works.
     pub(crate) ok: bool,
@@ -69,7 +70,6 @@ impl S3Store {
             attempt.clean_up();
         }
         let bucket = self.bucket();
-        let worked = |name| steps.iter().any(|step| step.name == name && step.ok);
         // A step may fail for want of another permission than its own.
         let lacks = |permission: &&str| {
             let denied = steps.iter().filter(|step| step.failure == Some(Code::S3AccessDenied));
@@ -84,7 +84,7 @@ impl S3Store {
             endpoint: bucket.endpoint.clone(),
             region: bucket.region.clone(),
             credentials: if self.has_credentials() { "found" } else { "none" },
-            conditional_writes: worked("conditional put") && worked("conditional replace"),
+            conditional_writes: conditional_writes(&steps),
             missing_permissions,
             ok: steps.iter().all(|step| step.ok || !step.required),
             checks: steps,
@@ -95,6 +95,15 @@ impl S3Store {
         let source = self.bucket().credentials.clone();
         source.is_some_and(|source| self.wait(source.provide_credentials()).is_ok())
     }
+}
+
+/// Whether the provider has them; a step that failed for another reason tells nothing.
+fn conditional_writes(steps: &[Step]) -> Option<bool> {
+    if steps.iter().any(|step| step.failure == Some(Code::S3Unsupported)) {
+        return Some(false);
+    }
+    let is_conditional = |step: &&Step| step.name.starts_with("conditional");
+    steps.iter().filter(is_conditional).all(|step| step.ok).then_some(true)
 }
 
 /// The steps, and the key below which they make their objects.
