@@ -101,12 +101,25 @@ test('tier belongs to the calls that read a snapshot', async () => {
     (options) => writer.verifySnapshot('a', options),
     (options) => writer.restoreFromSnapshot('a', options),
     (options) => writer.exportSnapshot('a', 'file', options),
+    (options) => writer.drill(options),
   ];
   for (const call of calls) {
     expect((await rejection(call({ tier: 'both' }))).message).toContain(`"tier" must be 'local' or 's3'`);
   }
   const misplaced = await rejection(writer.createSnapshot('a', { tier: 's3' }));
   expect(misplaced.message).toContain('unknown option "tier"');
+});
+
+test('a drill refuses what it cannot use, and the doctor an unknown option', async () => {
+  for (const options of [{ maxDrift: 1.1 }, { assertionTimeoutMs: -1 }, { assertions: {} }, { name: 5 }]) {
+    const error = await rejection(writer.drill(options));
+    expect(error).toMatchObject({ code: 'INVALID_ARGUMENT' });
+    expect(error.message).toContain(`Failed to drill: option "${Object.keys(options)[0]}" must be `);
+  }
+  expect(await rejection(writer.drill({ name: 'a\0b' }))).toMatchObject({ code: 'INVALID_ARGUMENT' });
+  expect((await rejection(writer.doctor({ tier: 's3' }))).message).toContain('unknown option "tier"');
+  const signal = AbortSignal.abort();
+  expect(await rejection(writer.doctor({ signal }))).toMatchObject({ code: 'ABORTED' });
 });
 
 test('direction belongs to sync alone', async () => {

@@ -222,6 +222,17 @@ test('one disk for both is a warning only without a bucket', async () => {
   expect(await finding('disk', { ...one, ...clock(0) }, S3)).toBeUndefined();
 });
 
+test('what two folders need of one disk is added up', async () => {
+  const one = (free) => ({
+    disks: ['database', 'repository'].map((what) => DISK(what, `/${what}`, 7, free)),
+  });
+  expect(await finding('space', one(100e6))).toMatchObject({
+    verdict: 'warning',
+    finding: expect.stringContaining('144 MB may be needed for /database and /repository'),
+  });
+  expect(await finding('space', one(150e6))).toMatchObject({ verdict: 'ok' });
+});
+
 test('a switch that switches nothing is told, and a bad setting', async () => {
   process.env.S3_BUCKET = 'b';
   process.env.S3_DISABLE = '1';

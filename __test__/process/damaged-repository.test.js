@@ -88,6 +88,7 @@ test('a repository of a newer format is refused by every operation and left alon
     () => writer.exportSnapshot('image', rig.path('export.db')),
     () => writer.deleteSnapshot('image'),
     () => writer.undoRestore(),
+    () => writer.drill(),
     () => writer.status(),
   ]) {
     await refused(call(), 'REPOSITORY_NEWER');

@@ -269,12 +269,24 @@ test('without a worker, what can be told is told', async (t) => {
   for (const check of ['url', 'node']) assert.equal(of(check).verdict, 'ok', check);
 });
 
+test("Node's permission model that forbids the worker is a problem", async (t) => {
+  const rig = makeRig(t);
+  createDatabase(rig.database);
+  const known = process.allowedNodeEnvironmentFlags.has('--permission');
+  const model = [known ? '--permission' : '--experimental-permission', '--allow-fs-read=*', '--no-warnings'];
+  const { advice } = assertFinding(await diagnose(rig, { execArgv: model }), 'node', 'problem', /forbids/);
+  assert.equal(advice, 'Start it with --allow-child-process.');
+  const allowed = await diagnose(rig, { execArgv: [...model, '--allow-child-process'] });
+  assertFinding(allowed, 'node', 'ok', /under its permission model/);
+  assertFinding(allowed, 'database', 'ok', /pages of 4096/);
+});
+
 /** Runs the command in the folder of the rig; resolves with the diagnosis and the exit code. */
-async function diagnose(rig, { env = {}, uid, gid } = {}) {
+async function diagnose(rig, { env = {}, uid, gid, execArgv = [] } = {}) {
   const inherited = Object.entries(process.env).filter(
     ([name]) => !/^(S3_|AWS_|SNAPSHOT_|pm_id|kill_)/.test(name),
   );
-  const child = spawn(process.execPath, [CLI, 'doctor', '--json'], {
+  const child = spawn(process.execPath, [...execArgv, CLI, 'doctor', '--json'], {
     cwd: rig.folder,
     env: {
       ...Object.fromEntries(inherited),

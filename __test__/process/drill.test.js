@@ -109,6 +109,18 @@ test('without a snapshot nothing is known, and no repository is made', async (t)
   await refused(rig.writer.drill({ tier: 's3' }), 'S3_DISABLED');
 });
 
+test('a plain file of the old module is drilled when it is the newest', async (t) => {
+  const rig = makeRig(t);
+  createDatabase(rig.database);
+  await rig.writer.createSnapshot('packed');
+  const plain = path.join(rig.snapshotDir, 'snapshot_2099-01-01T00-00-00-000Z.db');
+  fs.copyFileSync(rig.database, plain);
+  const report = await rig.writer.drill();
+  assert.deepEqual([report.outcome, report.snapshot.name], ['passed', path.basename(plain, '.db')]);
+  fs.truncateSync(plain, fs.statSync(plain).size - 100);
+  assert.deepEqual(failed(await rig.writer.drill()), ['image']);
+});
+
 test('a full disk leaves the drill open and what is stored alone', async (t) => {
   const rig = makeRig(t);
   createDatabase(rig.database, { megabytes: 1 });

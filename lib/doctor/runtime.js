@@ -2,6 +2,7 @@
 
 // Node.js and what runs it.
 
+const path = require('node:path');
 const { ok, warning, problem, list } = require('./findings.js');
 
 const OLDEST_NODE = 20;
@@ -11,8 +12,8 @@ const ENOUGH_MS = 10_000;
 
 /** What the worker process needs under Node's permission model. */
 const PERMISSIONS = [
-  ['child', '--allow-child-process'],
-  ['fs.read', '--allow-fs-read for the package'],
+  ['child', undefined, '--allow-child-process'],
+  ['fs.read', path.join(__dirname, '..', '..', 'worker.cjs'), '--allow-fs-read for the package'],
 ];
 
 function judgeRuntime(facts) {
@@ -24,8 +25,8 @@ function node() {
   if (Number(version.split('.')[0]) < OLDEST_NODE) {
     return problem('node', `This is Node.js ${version}.`, `Use Node.js ${OLDEST_NODE} or later.`);
   }
-  const missing = PERMISSIONS.filter(([scope]) => process.permission && !process.permission.has(scope));
-  const flags = missing.map(([, flag]) => flag);
+  const isMissing = ([scope, what]) => process.permission && !process.permission.has(scope, what);
+  const flags = PERMISSIONS.filter(isMissing).map(([, , flag]) => flag);
   if (flags.length > 0) {
     return problem(
       'node',

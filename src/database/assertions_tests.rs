@@ -160,6 +160,8 @@ fn what_does_more_than_read_one_value_is_refused_by_name() {
         "BEGIN",
         "PRAGMA user_version = 7",
         "PRAGMA query_only = OFF",
+        // One column, and reading by SQLite's own account; but a limit for the whole process.
+        "PRAGMA hard_heap_limit = 1000000000",
         "VACUUM",
         "CREATE TEMP TABLE x(a)",
         "SELECT 1; SELECT 2",
