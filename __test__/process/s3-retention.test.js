@@ -8,7 +8,7 @@ const path = require('node:path');
 const { after, before, describe, test } = require('node:test');
 const { HeadObjectCommand } = require('@aws-sdk/client-s3');
 const { catalogRow, contentOf, createDatabase, rewriteFiller } = require('../support/database.js');
-const { withFailpoint } = require('../support/failpoints.js');
+const { knownFailpoints, whilePaused, withFailpoint } = require('../support/failpoints.js');
 const { refused } = require('../support/rig.js');
 const { PREFIX, assertTiersVerify, makeS3Rig, objectsOf } = require('../support/s3.js');
 const { startWeed } = require('../support/s3-servers.js');
@@ -144,6 +144,28 @@ describe('retention with a bucket', () => {
     assert.equal((await objectsOf(rig, 'snapshots')).length, 2, 'old generations are gone');
     await assertTiersVerify(rig);
   });
+
+  for (const step of knownFailpoints().filter((name) => name.startsWith('bucket-repack.'))) {
+    test(`a host held at ${step} while another one builds on the old packs harms nobody`, async (t) => {
+      const rig = await wornOut(t);
+      const other = rig.host('other');
+      await other.writer.sync({ direction: 'down' });
+      fs.copyFileSync(rig.database, other.database);
+      rewriteFiller(other.database, 50);
+      const pruned = await whilePaused(
+        rig,
+        step,
+        () => rig.writer.prune({ keepLast: 2 }),
+        () => other.writer.createSnapshot('meanwhile'),
+      );
+      assert.notEqual(pruned.value?.repacked, null, pruned.reason?.stack);
+      assert.deepEqual(namesOf(await assertTiersVerify(rig)), ['meanwhile', 'newest', 'worn']);
+      await assertTiersVerify(other);
+      await rig.writer.prune({ keepLast: 3 });
+      await assertTiersVerify(rig);
+      await assertTiersVerify(other);
+    });
+  }
 
   test('a bucket that was away while the local tier was repacked follows later', async (t) => {
     const rig = await wornOut(t);
