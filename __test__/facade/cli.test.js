@@ -3,11 +3,13 @@
 const { spawn, spawnSync } = require('node:child_process');
 const fs = require('node:fs');
 const path = require('node:path');
+const commands = require('../../lib/cli/commands.js');
 const format = require('../../lib/cli/format.js');
 const { clearEnvironment } = require('../support/environment.js');
 const { makeFolder, removeFolder } = require('../support/folders.js');
 
 const CLI = path.join(__dirname, '..', '..', 'bin', 'snapshot-writer.cjs');
+const LIB = path.join(__dirname, '..', '..', 'lib');
 
 beforeEach(clearEnvironment);
 
@@ -55,6 +57,44 @@ test('a failure ends with 1, for people on standard error', () => {
   const { status, stdout, stderr } = run('list');
   expect({ status, stdout }).toEqual({ status: 1, stdout: '' });
   expect(stderr).toContain('DATABASE_URL');
+  expect(stderr).toMatch(/^code: DATABASE_URL_MISSING$/m);
+});
+
+test('an inner error is told when the message does not hold it', () => {
+  const script = `
+    const { runCommand } = require(${JSON.stringify(path.join(LIB, 'cli', 'session.js'))});
+    const inner = new Error('no space left', { cause: new Error('errno 28') });
+    const error = Object.assign(new Error('cannot write: no space left', { cause: inner }), { code: 'FULL' });
+    runCommand(JSON.parse(process.argv[1]), () => Promise.reject(error)).then(console.log);`;
+  const text = spawnSync(process.execPath, ['-e', script, '{}'], { encoding: 'utf8' });
+  expect(text.stderr).toBe('cannot write: no space left\ncause: errno 28\ncode: FULL\n');
+  expect(text.stdout).toBe('1\n');
+  const json = spawnSync(process.execPath, ['-e', script, '{"json":true}'], { encoding: 'utf8' });
+  expect(JSON.parse(json.stdout.replace(/1\n$/, '')).error.causes).toEqual(['errno 28']);
+});
+
+describe('bootstrap', () => {
+  const said = async (result, empty = false) => {
+    const printed = [];
+    const print = (value, describe) => printed.push(describe(value));
+    const writer = { bootstrapDatabase: async () => result, isDatabaseEmpty: async () => empty };
+    await commands.bootstrap({ writer, print });
+    return printed.join();
+  };
+  const snapshot = { name: 'nightly', timestamp: new Date(2026, 0, 2, 3, 4) };
+
+  test('tells what it has done, or why it has done nothing', async () => {
+    expect(await said({ bootstrapped: true, snapshot, passedOver: ['later: damaged'] })).toBe(
+      'passed over: later: damaged\nFilled the empty database from "nightly" of 2026-01-02 03:04.',
+    );
+    expect(await said({ bootstrapped: false })).toBe('The database is not empty; nothing was changed.');
+    expect(await said({ bootstrapped: false }, true)).toMatch(/^The database is empty, and there is no/);
+  });
+
+  test('fails when it was to and could not', async () => {
+    const result = { bootstrapped: false, error: 'no way', code: 'SNAPSHOT_DAMAGED' };
+    await expect(said(result)).rejects.toMatchObject({ message: 'no way', code: 'SNAPSHOT_DAMAGED' });
+  });
 });
 
 test.each([

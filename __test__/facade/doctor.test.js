@@ -14,7 +14,7 @@ const CONTENT = {
   migrations: { isKept: true, hasTables: true, applied: { '1_init': 'x' }, failed: [] },
 };
 const DISK = (what, folder, device, free) => ({ what, folder, device, free });
-const REPOSITORY = { folder: '/r', exists: true, owner: 1, mode: 0o755, unwritable: [] };
+const REPOSITORY = { folder: '/r', exists: true, leadsNowhere: null, owner: 1, mode: 0o755, unwritable: [] };
 const HOLDER = { pid: 5, name: 'node', folder: '/srv', connections: 1, libraries: [], pm2: null };
 const LIBRARY = (path, sourceDate, others) => ({
   path,

@@ -40,8 +40,7 @@ async function run({ createSnapshot, claimed = true, ...options } = {}) {
     _claimTick: async () => ({ claimed, by: { pid: 7, host: 'elsewhere' }, tick: 'then', finished: true }),
     _finishTick: async () => {},
     createSnapshot: createSnapshot ?? (async () => ({ snapshot, durationMs: 5 })),
-    listSnapshots: async () => [{ ...snapshot, lineage: 'ours', kind: 'snapshot', status: 'COMPLETED' }],
-    deleteSnapshot: async () => {},
+    prune: async () => ({ removed: [], collapse: null }),
   };
   const log = { info: say, warn: say, error: say, debug() {} };
   const { ok } = await runOnce({ writer, log, keep: { keepLast: 10 }, ...options });

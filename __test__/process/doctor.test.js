@@ -228,6 +228,13 @@ test('a repository that cannot be written, or by everybody, is a problem', async
   assertFinding(await diagnose(rig), 'repository', 'problem', /format 99/);
 });
 
+test('a repository on a disk that is not mounted is a problem', async (t) => {
+  const rig = makeRig(t);
+  createDatabase(rig.database);
+  fs.symlinkSync('not-mounted/backups', rig.snapshotDir);
+  assertFinding(await diagnose(rig), 'repository', 'problem', /a link to not-mounted\/backups/);
+});
+
 test('a disk without room is found before it is full', async (t) => {
   const rig = makeRig(t);
   createDatabase(rig.database, { megabytes: 1 });

@@ -32,6 +32,14 @@ const SITUATIONS = {
     },
     check: holdsGoodRows,
   },
+  'The database is empty': {
+    async prepare(place) {
+      await withNightly(place);
+      emptyDatabase(place);
+      for (const night of ['night-1', 'night-2']) await done(place, `${CREATE} ${night}`);
+    },
+    check: holdsGoodRows,
+  },
   'A bad deploy wrote rubbish': {
     async prepare(place) {
       await withNightly(place);
@@ -40,6 +48,14 @@ const SITUATIONS = {
       withDatabase(place.database, (db) => db.exec(`UPDATE Reality SET description = 'undefined'`));
     },
     check: (place) => holdsRows(place, GOOD_ROWS + 10),
+  },
+  'A snapshot was removed by mistake': {
+    async prepare(place) {
+      await withNightly(place);
+      await done(place, `${CREATE} later`);
+      await done(place, 'npx snapshot-writer prune --keep-last 1');
+    },
+    check: (place) => bucketHolds(place, 2),
   },
   'The restore failed': {
     async prepare(place) {
@@ -119,6 +135,12 @@ async function killedInRestore(place) {
   const armed = 'SNAPSHOT_WRITER_FAILPOINT=restore.before-commit=kill';
   const output = await place.type(`${armed} npx snapshot-writer restore nightly --yes`);
   assert.match(output, /SIGKILL/, 'the worker was killed in the restore');
+}
+
+function emptyDatabase({ database }) {
+  withDatabase(database, (db) =>
+    db.exec('DELETE FROM Reality; DELETE FROM RecursionPath; DELETE FROM ConsciousnessField'),
+  );
 }
 
 function removeDatabase({ database }) {

@@ -25,7 +25,9 @@ const ID = /[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g;
 /** What differs from run to run. The document says so of itself. */
 const VARYING = [
   [/\d{4}-\d\d-\d\dT\d\d[:-]\d\d[:-]\d\d[.-]\d+Z/g, '<instant>'],
-  [/\d{4}-\d\d-\d\d \d\d:\d\d/g, '<time>'],
+  [/\d{4}-\d\d-\d\d \d\d:\d\d(:\d\d)?/g, '<time>'],
+  [/Node\.js \d+\.\d+\.\d+/g, 'Node.js <version>'],
+  [/user \d+ \(mode \d+\)/g, '<owner>'],
   [ID, '<id>'],
   [/\b[0-9a-f]{64}\b/g, '<hash>'],
   [/\b[\d.,]+ (B|kB|MB|GB|TB|PB|bytes)(?!\w)/g, '<size>'],

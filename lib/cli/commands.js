@@ -104,6 +104,20 @@ async function undo({ writer, print, confirm }) {
   print(await writer.undoRestore(), restored);
 }
 
+async function bootstrap({ writer, print }) {
+  const result = await writer.bootstrapDatabase();
+  if (result.error) {
+    throw Object.assign(new Error(result.error), { code: result.code });
+  }
+  const isEmpty = !result.bootstrapped && (await writer.isDatabaseEmpty());
+  print(result, ({ bootstrapped, snapshot, passedOver = [] }) => {
+    if (isEmpty) return 'The database is empty, and there is no snapshot to fill it from.';
+    if (!bootstrapped) return 'The database is not empty; nothing was changed.';
+    const filled = `Filled the empty database from "${snapshot.name}" of ${time(snapshot.timestamp)}.`;
+    return [...passedOver.map((reason) => `passed over: ${reason}`), filled].join('\n');
+  });
+}
+
 function restored({ snapshot, durationMs }) {
   return `Restored "${snapshot.name}" of ${time(snapshot.createdAt)} in ${duration(durationMs)}.`;
 }
@@ -129,4 +143,4 @@ async function remove({ writer, print, confirm }, name) {
   );
 }
 
-module.exports = { create, list, show, verify, restore, undo, exportFile, remove };
+module.exports = { create, list, show, verify, restore, undo, bootstrap, exportFile, remove };

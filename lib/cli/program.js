@@ -20,8 +20,8 @@ Exit codes:
   0    done
   1    failed; a drill could not be carried out
   2    wrong usage, or a confirmation is needed and nobody can be asked (--yes)
-  3    a verification, a check, a drill, the doctor or "prisma init" found problems,
-       or the status is critical; warnings end with 0
+  3    a verification, a check, a drill, the doctor or "prisma init" found
+       problems, or the status is critical; warnings end with 0
   130  interrupted or declined
 
 Environment:
@@ -104,6 +104,7 @@ function build(done) {
     .option(...yes)
     .addOption(tier());
   add('undo', 'take the last restore back', commands.undo).option(...yes);
+  add('bootstrap', 'fill a missing or empty database from the newest good snapshot', commands.bootstrap);
   add('export <name> <file>', 'write a snapshot as a plain SQLite file', commands.exportFile).addOption(
     tier(),
   );

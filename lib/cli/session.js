@@ -57,12 +57,21 @@ function stderrLog(progress) {
   return { error: say('error: '), warn: say('warning: '), info: say(''), debug: () => {} };
 }
 
-function printError(options, { code = 'INTERNAL', message }) {
+/** The code is what docs/errors.md can be searched for. */
+function printError(options, { code = 'INTERNAL', message, cause }) {
+  const causes = causesOf(cause).filter((text) => !message.includes(text));
   if (options.json) {
-    process.stdout.write(`${JSON.stringify({ error: { code, message } }, null, 2)}\n`);
+    const error = { code, message, ...(causes.length > 0 && { causes }) };
+    process.stdout.write(`${JSON.stringify({ error }, null, 2)}\n`);
   } else {
-    process.stderr.write(`${message}\n`);
+    const lines = [message, ...causes.map((text) => `cause: ${text}`), `code: ${code}`];
+    process.stderr.write(`${lines.join('\n')}\n`);
   }
+}
+
+/** The messages of the inner errors, outermost first. */
+function causesOf(error) {
+  return error instanceof Error ? [error.message, ...causesOf(error.cause)] : [];
 }
 
 function exitCodeOf(error) {

@@ -75,6 +75,13 @@ function oneDisk({ disks }, { s3 }) {
 
 function repository({ repository: place, snapshots, database, user }, { snapshotDir }) {
   if (place === undefined) return unknown('repository', 'The worker that looks at it could not be run.');
+  if (place.leadsNowhere !== null) {
+    return problem(
+      'repository',
+      `${snapshotDir} is reached by a link to ${place.leadsNowhere}, where there is nothing.`,
+      'Mount the disk of the snapshots, or point SNAPSHOT_DIR elsewhere.',
+    );
+  }
   if (place.unwritable.length > 0) {
     return problem(
       'repository',

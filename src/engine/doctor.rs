@@ -168,6 +168,8 @@ fn disks(database: &Path, repository: Option<&Path>) -> Vec<Disk> {
 struct Place {
     folder: PathBuf,
     exists: bool,
+    /// Where a link on the way to it leads, when there is nothing: a disk that is not mounted.
+    leads_nowhere: Option<PathBuf>,
     owner: Option<u32>,
     mode: Option<u32>,
     /// Where we may not write; the repository itself, or what would hold it, comes first.
@@ -190,6 +192,10 @@ fn repository(root: &Path) -> Place {
     Place {
         folder: root.to_path_buf(),
         exists: metadata.is_some(),
+        leads_nowhere: root
+            .ancestors()
+            .filter(|path| !path.exists())
+            .find_map(|path| fs::read_link(path).ok()),
         owner: metadata.as_ref().map(MetadataExt::uid),
         mode: metadata.as_ref().map(|metadata| metadata.mode() & 0o7777),
         unwritable: std::iter::once(nearest.to_path_buf())

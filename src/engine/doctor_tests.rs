@@ -15,7 +15,7 @@ fn folders_that_are_not_there_yet_are_judged_by_their_parents() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("not/yet");
     let place = repository(&root);
-    assert!(!place.exists && place.unwritable.is_empty());
+    assert!(!place.exists && place.unwritable.is_empty() && place.leads_nowhere.is_none());
     let disks = disks(&folder.path().join("app.db"), Some(&root));
     assert_eq!(
         disks.iter().map(|disk| disk.what).collect::<Vec<_>>(),
@@ -23,4 +23,17 @@ fn folders_that_are_not_there_yet_are_judged_by_their_parents() {
     );
     assert_eq!(disks[0].device, disks[1].device);
     assert!(disks.iter().all(|disk| disk.free.is_some()));
+}
+
+#[test]
+fn a_link_to_a_disk_that_is_not_mounted_leads_nowhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let link = folder.path().join("backups");
+    std::os::unix::fs::symlink("not-mounted/here", &link).unwrap();
+    for root in [link.clone(), link.join("app")] {
+        assert_eq!(
+            repository(&root).leads_nowhere.as_deref(),
+            Some(Path::new("not-mounted/here"))
+        );
+    }
 }
