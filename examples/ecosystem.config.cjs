@@ -1,9 +1,10 @@
 'use strict';
 
-// Scheduled snapshots under PM2: take ONE of the two applications below.
+// Scheduled snapshots under PM2: take ONE of the first two applications below, and the drill.
 //
 //   pm2 start ecosystem.config.cjs --only snapshot-cron
 //   pm2 start ecosystem.config.cjs --only snapshot-daemon
+//   pm2 start ecosystem.config.cjs --only snapshot-drill
 //
 // No credentials here: the AWS SDK finds them (an instance role, AWS_PROFILE, or variables that the
 // shell had when PM2 was started).
@@ -41,6 +42,16 @@ module.exports = {
       exec_mode: 'fork',
       wait_ready: true,
       env: { ...common.env, SNAPSHOT_CRON_SCHEDULE: '0 */6 * * *', SNAPSHOT_CRON_TZ: 'UTC' },
+    },
+    {
+      ...common,
+      name: 'snapshot-drill',
+      // Once a week: does the newest snapshot bring the database back? `status` and the metrics tell.
+      script: require.resolve('snapshot-writer/bin/snapshot-writer.cjs'),
+      // With a bucket: 'drill --tier s3'. With assertions: 'drill --assertions drill.json'.
+      args: 'drill',
+      cron_restart: '0 4 * * 0',
+      autorestart: false,
     },
   ],
 };

@@ -79,6 +79,16 @@ for (const exec_mode of ['fork', 'cluster']) {
   });
 }
 
+test('a drill that PM2 starts', async (t) => {
+  const { rig, pm2 } = prepare(t);
+  await rig.writer.createSnapshot('nightly');
+  await pm2.start('snapshot-drill', {});
+  await eventually(async () => (await rig.writer.drills()).length === 1, 'the drill');
+  assert.equal((await rig.writer.drills())[0].outcome, 'passed');
+  await eventually(async () => (await pm2.instances())[0].status === 'stopped', 'the end of the drill');
+  assert.match(pm2.output(), /^PASSED/m);
+});
+
 const CRON = ['snapshot-cron', { cron_restart: YEARLY }];
 const DAEMON = ['snapshot-daemon', { instances: 1 }];
 const IMPATIENT_MS = 500;
