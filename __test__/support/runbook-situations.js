@@ -40,6 +40,14 @@ const SITUATIONS = {
     },
     check: holdsGoodRows,
   },
+  'A snapshot was removed by mistake': {
+    async prepare(place) {
+      await withNightly(place);
+      await done(place, `${CREATE} later`);
+      await done(place, 'npx snapshot-writer prune --keep-last 1');
+    },
+    check: (place) => bucketHolds(place, 2),
+  },
   'A bad deploy wrote rubbish': {
     async prepare(place) {
       await withNightly(place);
@@ -48,14 +56,6 @@ const SITUATIONS = {
       withDatabase(place.database, (db) => db.exec(`UPDATE Reality SET description = 'undefined'`));
     },
     check: (place) => holdsRows(place, GOOD_ROWS + 10),
-  },
-  'A snapshot was removed by mistake': {
-    async prepare(place) {
-      await withNightly(place);
-      await done(place, `${CREATE} later`);
-      await done(place, 'npx snapshot-writer prune --keep-last 1');
-    },
-    check: (place) => bucketHolds(place, 2),
   },
   'The restore failed': {
     async prepare(place) {
