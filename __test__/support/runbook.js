@@ -33,6 +33,8 @@ const VARYING = [
   [/\b[\d.,]+ (B|kB|MB|GB|TB|PB|bytes)(?!\w)/g, '<size>'],
   [/\b[\d.,]+ (ms|s|min|h|d|y)(?!\w)/g, '<duration>'],
   [/\b\d+ runs of/g, '<runs> of'],
+  // The network and the system say it in words of their own.
+  [/^cause: dispatch failure: .*$/gm, 'cause: <network>'],
   [/instead of \d+/g, 'instead of <size>'],
   // Columns are as wide as what is in them.
   [/ +/g, ' '],
