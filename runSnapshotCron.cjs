@@ -25,7 +25,8 @@ Environment:
   SNAPSHOT_CRON_TZ        for --daemon: its time zone (default: the system's)
   SNAPSHOT_KEEP_LAST, SNAPSHOT_KEEP_HOURLY, _DAILY, _WEEKLY, _MONTHLY, _YEARLY,
   SNAPSHOT_KEEP_WITHIN    how many snapshots stay (default: the last 10)
-  SNAPSHOT_HEARTBEAT_URL  asked for after a run, with /fail after one that failed
+  SNAPSHOT_HEARTBEAT_URL  asked for after a run, with /fail after one that failed or
+                          while the content of the database seems to be lost
   and what snapshot-writer itself reads: snapshot-writer --help
 
 Exit code: 0, or 1 when anything failed.`;

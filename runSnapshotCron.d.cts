@@ -1,4 +1,4 @@
-import { RetentionPolicy, SnapshotLog, SnapshotRecord, SnapshotWriter } from './index.js';
+import { Collapse, RetentionPolicy, SnapshotLog, SnapshotRecord, SnapshotWriter } from './index.js';
 
 /** Runs the command line (`process.argv` by default) and resolves with the exit code, 0 or 1. */
 export function main(argv?: string[]): Promise<number>;
@@ -46,5 +46,7 @@ export interface RunOutcome {
   snapshot?: SnapshotRecord;
   /** Names of the snapshots that the retention has removed. */
   removed?: string[];
+  /** A loss of content that nobody has acknowledged. The run is `ok`; the heartbeat says that it failed. */
+  collapse?: Collapse;
   error?: Error;
 }

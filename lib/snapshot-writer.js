@@ -252,6 +252,13 @@ class SnapshotWriter {
     });
   }
 
+  /** For the scheduler: the run that was claimed was not begun. */
+  async _giveBackTick(due, options) {
+    return this.#attempt('Failed to give the run back: ', async () => {
+      await this.#run('giveBackTick', { tick: due.toISOString() }, options);
+    });
+  }
+
   _generateTimestamp() {
     return new Date().toISOString().replace(/[:.]/g, '-');
   }

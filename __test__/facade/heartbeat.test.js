@@ -75,6 +75,15 @@ test('a server that never answers is given up', async () => {
   timeout.mockRestore();
 });
 
+test('once a stop was asked for, a server that never answers is given up soon', async () => {
+  answer = () => {};
+  const warnings = [];
+  const log = { warn: (message) => warnings.push(message) };
+  await heartbeat(address(), 'success', log, AbortSignal.abort());
+  expect(warnings).toEqual([expect.stringContaining('no answer within 1 s')]);
+  expect(requests).toHaveLength(1);
+});
+
 test.each([
   [`no address ${SECRET}`],
   [`ftp://127.0.0.1/${SECRET}`],

@@ -31,7 +31,7 @@ afterEach(async () => {
 });
 
 /** Runs once with a writer that only pretends; resolves with the outcome and the lines of the log. */
-async function run({ createSnapshot, claimed = true, ...options } = {}) {
+async function run({ createSnapshot, claimed = true, pruned = {}, ...options } = {}) {
   const lines = [];
   const say = (message) => lines.push(message);
   const snapshot = { id: 'new', name: 'new', size: 1, checksum: 'ab' };
@@ -40,7 +40,7 @@ async function run({ createSnapshot, claimed = true, ...options } = {}) {
     _claimTick: async () => ({ claimed, by: { pid: 7, host: 'elsewhere' }, tick: 'then', finished: true }),
     _finishTick: async () => {},
     createSnapshot: createSnapshot ?? (async () => ({ snapshot, durationMs: 5 })),
-    prune: async () => ({ removed: [], collapse: null }),
+    prune: async () => ({ removed: [], collapse: null, ...pruned }),
   };
   const log = { info: say, warn: say, error: say, debug() {} };
   const { ok } = await runOnce({ writer, log, keep: { keepLast: 10 }, ...options });
@@ -59,6 +59,18 @@ test('a run that went well, and one that did not', async () => {
   expect(heard).toEqual(['/secret', '/secret', '/secret/fail']);
 });
 
+test('a run of a database that has lost its content', async () => {
+  const pruned = { collapse: { name: 'empty', reason: 'it is empty' } };
+  expect((await run({ pruned })).ok).toBe(true);
+  expect(heard).toEqual(['/secret/fail']);
+});
+
+test('a run whose retention could not empty the bucket', async () => {
+  const pruned = { bucketFailure: { code: 'S3_ACCESS_DENIED', message: 's3:DeleteObject is missing' } };
+  expect((await run({ pruned })).ok).toBe(false);
+  expect(heard).toEqual(['/secret/fail']);
+});
+
 test('a run that could not even begin', async () => {
   process.env.SNAPSHOT_KEEP_LAST = 'all';
   expect((await run({ keep: undefined })).ok).toBe(false);
@@ -68,6 +80,15 @@ test('a run that could not even begin', async () => {
 test('nothing of a run that somebody else makes', async () => {
   expect((await run({ tick: TICK, claimed: false })).ok).toBe(true);
   expect(heard).toEqual([]);
+});
+
+test('who stops the scheduler does not wait for a monitor that is silent', async () => {
+  const stop = new AbortController();
+  server.removeAllListeners('request');
+  server.on('request', () => stop.abort());
+  const { ok, lines } = await run({ signal: stop.signal });
+  expect(ok).toBe(true);
+  expect(lines.at(-1)).toMatch(/SNAPSHOT_HEARTBEAT_URL: no answer within 1 s$/);
 });
 
 test('a monitor that cannot be reached changes no outcome', async () => {

@@ -5,8 +5,8 @@
 const { clearEnvironment } = require('../support/environment.js');
 const { SnapshotError } = require('../../lib/errors.js');
 const { timedLog } = require('../../lib/scheduler/log.js');
-const { policyFrom } = require('../../lib/scheduler/retention.js');
-const { runOnce } = require('../../runSnapshotCron.cjs');
+const { policyOf } = require('../../lib/scheduler/retention.js');
+const { runOnce, startDaemon } = require('../../runSnapshotCron.cjs');
 
 beforeEach(clearEnvironment);
 
@@ -28,6 +28,7 @@ function pretend({ claimed = true, pruned = {}, failing = {} } = {}) {
     _generateTimestamp: () => '2026-03-01T10-00-00-123Z',
     _claimTick: call('claim', { claimed, by, tick: '2026-03-01T10:00:00Z', finished: true }),
     _finishTick: call('finish'),
+    _giveBackTick: call('give back'),
     createSnapshot: call('create', { snapshot, durationMs: 5 }),
     prune: call('prune', { removed: [], collapse: null, ...pruned }),
   };
@@ -55,8 +56,9 @@ test('without a tick nothing is claimed, and the last 10 stay', async () => {
 });
 
 test('a loss of content is told as long as it holds snapshots back', async () => {
-  const { writer, log, lines } = pretend({ pruned: { collapse: { name: 'bad', reason: 'it is empty' } } });
-  expect(await runOnce({ writer, log })).toMatchObject({ ok: true });
+  const collapse = { name: 'bad', reason: 'it is empty' };
+  const { writer, log, lines } = pretend({ pruned: { collapse } });
+  expect(await runOnce({ writer, log })).toMatchObject({ ok: true, collapse });
   expect(lines).toContain('warn Nothing from before bad is removed: it is empty');
 });
 
@@ -88,8 +90,35 @@ test('a failed retention is a failure of its own', async () => {
   expect(lines.at(-1)).toBe('error The snapshot is complete, but older ones could not be removed: busy');
 });
 
-test('a claim that fails is no run', async () => {
-  const failing = { claim: new SnapshotError('DATABASE_NOT_FOUND', 'no database') };
+test.each(['S3_ACCESS_DENIED', 'S3_UNSUPPORTED', 'S3_FAILED'])(
+  'a bucket that is not pruned (%s) is a failure of the run',
+  async (code) => {
+    const pruned = { removed: [{ name: 'older' }], bucketFailure: { code, message: 'it grows' } };
+    const { writer, log, lines } = pretend({ pruned });
+    const outcome = await runOnce({ writer, log });
+    expect(outcome).toMatchObject({ ok: false, ran: true, removed: ['older'], error: { code } });
+    expect(lines.at(-1)).toBe('error The snapshot is complete, but the bucket could not be pruned: it grows');
+  },
+);
+
+test.each(['S3_UNREACHABLE', 'REPOSITORY_BUSY'])(
+  'a bucket that is not pruned this time (%s) is none',
+  async (code) => {
+    const { writer, log } = pretend({ pruned: { bucketFailure: { code, message: 'later' } } });
+    expect(await runOnce({ writer, log })).toMatchObject({ ok: true, ran: true });
+  },
+);
+
+test('a claim that fails keeps nobody from the run', async () => {
+  const failing = { claim: new SnapshotError('REPOSITORY_NEWER', 'of a later version') };
+  const { writer, log, names, lines } = pretend({ failing });
+  expect(await runOnce({ writer, log, tick: TICK })).toMatchObject({ ok: true, ran: true });
+  expect(names()).toEqual(['claim', 'create', 'finish', 'prune']);
+  expect(lines[0]).toMatch(/^warn Whether another .* this one makes it: of a later version$/);
+});
+
+test('a claim that was aborted is no run', async () => {
+  const failing = { claim: new SnapshotError('ABORTED', 'the operation was aborted') };
   const { writer, log, names } = pretend({ failing });
   expect(await runOnce({ writer, log, tick: TICK })).toMatchObject({ ok: false, ran: false });
   expect(names()).toEqual(['claim']);
@@ -102,11 +131,30 @@ test('that the end of a run cannot be noted is a warning', async () => {
   expect(lines.filter((line) => line.startsWith('warn'))).toHaveLength(1);
 });
 
-test('stopped before the snapshot: none is taken, and the tick is not over', async () => {
-  const { writer, log, names } = pretend();
-  const outcome = await runOnce({ writer, log, tick: TICK, signal: AbortSignal.abort() });
-  expect(outcome).toEqual({ ok: true, ran: false });
-  expect(names()).toEqual(['claim']);
+describe('stopped before the snapshot', () => {
+  test.each([
+    ['after the claim', {}],
+    ['after a claim that failed', { claim: new SnapshotError('REPOSITORY_BUSY', 'busy') }],
+    ['and the claim cannot be given back', { 'give back': new SnapshotError('REPOSITORY_FULL', 'full') }],
+  ])('%s: none is taken, and the run is given back', async (_, failing) => {
+    const { writer, log, calls, names } = pretend({ failing });
+    const outcome = await runOnce({ writer, log, tick: TICK, signal: AbortSignal.abort() });
+    expect(outcome).toEqual({ ok: true, ran: false });
+    expect(names()).toEqual(['claim', 'give back']);
+    expect(calls[1]).toEqual(['give back', TICK.due]);
+  });
+
+  test('without a tick there is nothing to give back', async () => {
+    const { writer, log, names } = pretend();
+    await runOnce({ writer, log, signal: AbortSignal.abort() });
+    expect(names()).toEqual([]);
+  });
+
+  test("another instance's run is not given back", async () => {
+    const { writer, log, names } = pretend({ claimed: false });
+    await runOnce({ writer, log, tick: TICK, signal: AbortSignal.abort() });
+    expect(names()).toEqual(['claim']);
+  });
 });
 
 test('stopped during the snapshot: it is finished, and pruning is left to the next run', async () => {
@@ -142,19 +190,57 @@ describe('the retention of the environment', () => {
       { keepDaily: 7, keepWithin: '2d' },
     ],
   ])('%j is %j', (environment, policy) => {
-    expect(policyFrom(environment)).toEqual(policy);
+    expect(policyOf(undefined, environment)).toEqual(policy);
   });
 
   test.each(['ten', '-1', '1.5', '1e3'])('%s is refused by the name of the variable', (value) => {
-    expect(() => policyFrom({ SNAPSHOT_KEEP_WEEKLY: value })).toThrow(/^SNAPSHOT_KEEP_WEEKLY must be/);
+    const environment = { SNAPSHOT_KEEP_WEEKLY: value };
+    expect(() => policyOf(undefined, environment)).toThrow(/^SNAPSHOT_KEEP_WEEKLY must be/);
+  });
+
+  test.each([
+    [{ SNAPSHOT_KEEP_WITHIN: '7' }, /^SNAPSHOT_KEEP_WITHIN must be a number and a unit .*, not "7"$/],
+    [{ SNAPSHOT_KEEP_WITHIN: '0d' }, /^SNAPSHOT_KEEP_WITHIN must be/],
+    [{ SNAPSHOT_KEEP_WITHIN: '7 days' }, /^SNAPSHOT_KEEP_WITHIN must be/],
+    [
+      { SNAPSHOT_KEEP_LAST: '0', SNAPSHOT_KEEP_DAILY: '0' },
+      /^SNAPSHOT_KEEP_LAST, SNAPSHOT_KEEP_DAILY: that keeps no/,
+    ],
+  ])('%j is refused by the name of the variable', (environment, message) => {
+    expect(() => policyOf(undefined, environment)).toThrow(message);
   });
 
   test('and nothing is done with a wrong one', async () => {
-    process.env.SNAPSHOT_KEEP_LAST = 'ten';
+    process.env.SNAPSHOT_KEEP_WITHIN = '7';
     const { writer, log, names } = pretend();
     expect(await runOnce({ writer, log, tick: TICK })).toMatchObject({ ok: false, ran: false });
     expect(names()).toEqual([]);
-    delete process.env.SNAPSHOT_KEEP_LAST;
+    const daemon = startDaemon({ writer, log, schedule: '0 * * * *', signal: AbortSignal.abort() });
+    await expect(daemon).rejects.toThrow(/^SNAPSHOT_KEEP_WITHIN/);
+    delete process.env.SNAPSHOT_KEEP_WITHIN;
+  });
+});
+
+describe('the retention that an application asks for', () => {
+  test.each([[{ keepLast: 3 }], [{ keepLast: 0, keepWithin: '36h' }], [{ keepWithin: '99999h' }]])(
+    '%j is taken as it is',
+    (keep) => expect(policyOf(keep, { SNAPSHOT_KEEP_LAST: '5' })).toEqual(keep),
+  );
+
+  test.each([
+    [{ keepLasst: 3 }, /^unknown option "keep\.keepLasst"; did you mean "keepLast"\?$/],
+    [{ keepLast: '3' }, /^option "keep\.keepLast" must be a whole number$/],
+    [{ keepLast: 3, keepDaily: -1 }, /^option "keep\.keepDaily" must not be negative/],
+    [{ keepWithin: 'a week' }, /^option "keep\.keepWithin" must be a number and a unit/],
+    [{ keepWeekly: 0 }, /^option "keep\.keepWeekly": that keeps no snapshot/],
+    [{}, /^option "keep": that keeps no snapshot/],
+    [10, /^option "keep" must be an object/],
+  ])('%j is refused at the start', async (keep, message) => {
+    const { writer, log, names } = pretend();
+    const daemon = startDaemon({ writer, log, keep, schedule: '0 * * * *', signal: AbortSignal.abort() });
+    await expect(daemon).rejects.toThrow(message);
+    expect(await runOnce({ writer, log, keep })).toMatchObject({ ok: false, ran: false });
+    expect(names()).toEqual([]);
   });
 });
 

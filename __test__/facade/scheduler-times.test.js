@@ -20,6 +20,16 @@ function dueBetween(expression, timezone, from, to) {
   return due;
 }
 
+/** The same as whoever looks every minute, as the long-running scheduler does, comes to know of them. */
+function foundBetween(expression, timezone, from, to) {
+  const times = schedule(expression, timezone);
+  const latest = (ms) => times.latest(new Date(ms)).getTime();
+  const found = new Set();
+  for (let ms = Date.parse(from); ms <= Date.parse(to); ms += 60_000) found.add(latest(ms));
+  found.delete(latest(Date.parse(from)));
+  return [...found].map((ms) => new Date(ms));
+}
+
 describe('the due time that a moment belongs to', () => {
   test.each([
     ['0 */6 * * *', '2026-03-01T05:59:59.999Z', '2026-03-01T00:00:00.000Z'],
@@ -56,6 +66,27 @@ describe('when the clocks change in Berlin', () => {
   test('a daily run in the hour that comes twice takes place once', () => {
     const due = dueBetween('30 2 * * *', 'Europe/Berlin', '2026-10-24T12:00Z', '2026-10-26T12:00Z');
     expect(iso(due)).toEqual(['2026-10-25T00:30:00.000Z', '2026-10-26T01:30:00.000Z']);
+  });
+
+  test.each([
+    ['30 2,14 * * *', '2026-03-28T20:00Z', ['2026-03-29T01:00', '2026-03-29T12:30']],
+    ['30 2,14 * * *', '2026-10-24T20:00Z', ['2026-10-25T00:30', '2026-10-25T13:30']],
+    ['15,45 2 * * *', '2026-03-28T20:00Z', ['2026-03-29T01:00']],
+    ['15,45 2 * * *', '2026-10-24T20:00Z', ['2026-10-25T00:15', '2026-10-25T00:45']],
+    ['0 1-3 * * *', '2026-10-24T20:00Z', ['2026-10-24T23:00', '2026-10-25T00:00', '2026-10-25T02:00']],
+  ])('each of the times %s is a fixed one after %s', (expression, from, expected) => {
+    const to = new Date(Date.parse(from) + 20 * 3_600_000).toISOString();
+    const due = expected.map((moment) => `${moment}:00.000Z`);
+    expect(iso(foundBetween(expression, 'Europe/Berlin', from, to))).toEqual(due);
+    expect(iso(dueBetween(expression, 'Europe/Berlin', from, to))).toEqual(due);
+  });
+
+  test('where it is midnight that is skipped, a list of hours is not, and a step is', () => {
+    const night = ['Africa/Cairo', '2026-04-23T17:00Z', '2026-04-24T04:00Z'];
+    const hours = (expression) =>
+      iso(foundBetween(expression, ...night)).map((moment) => moment.slice(11, 16));
+    expect(hours('0 0,6,12,18 * * *')).toEqual(['22:00', '03:00']);
+    expect(hours('0 */6 * * *')).toEqual(['03:00']);
   });
 
   test.each(['2026-03-28T12:00Z', '2026-10-24T12:00Z'])('hourly runs stay hourly after %s', (from) => {

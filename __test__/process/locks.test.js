@@ -33,6 +33,7 @@ const CALLS = {
   checkStorage: [(writer) => writer.checkStorage(), 'S3_DISABLED'],
   _claimTick: [(writer) => writer._claimTick('* * * * *', new Date()), 'resolved'],
   _finishTick: [(writer) => writer._finishTick(new Date()), 'resolved'],
+  _giveBackTick: [(writer) => writer._giveBackTick(new Date()), 'resolved'],
   drill: [(writer) => writer.drill(), 'resolved'],
   drills: [(writer) => writer.drills(), 'resolved'],
   doctor: [(writer) => writer.doctor(), 'resolved'],

@@ -9,6 +9,7 @@ const { OF_THE_BUCKET, knownFailpoints, withFailpoint } = require('../support/fa
 const { refused } = require('../support/rig.js');
 const { PREFIX, assertNoUploadLeft, assertTiersVerify, makeS3Rig, settled } = require('../support/s3.js');
 const { startWeed } = require('../support/s3-servers.js');
+const { claimAndDie } = require('../support/scheduler.js');
 
 /** What is killed: `act` is killed at first and has to succeed later. */
 const SCENARIOS = {
@@ -33,6 +34,13 @@ const SCENARIOS = {
   'a deletion': {
     steps: /^bucket-delete\./,
     act: (rig, attempt) => rig.writer.deleteSnapshot(attempt === 1 ? 'second' : 'first'),
+  },
+  'a claim of a scheduled run': {
+    steps: /^bucket-claim\./,
+    act: async (rig) => {
+      const { claimed } = await claimAndDie(rig, new Date('2026-01-02'));
+      assert.ok(claimed, 'a claim that was cut off keeps its own host from nothing');
+    },
   },
 };
 

@@ -3,12 +3,16 @@
 // Several hosts with one bucket: of all their schedulers one makes a run.
 
 const assert = require('node:assert/strict');
+const path = require('node:path');
 const { after, before, describe, test } = require('node:test');
 const { createDatabase } = require('../support/database.js');
-const { makeS3Rig, assertTiersVerify } = require('../support/s3.js');
+const { withFailpoint } = require('../support/failpoints.js');
+const { makeS3Rig, assertTiersVerify, settled } = require('../support/s3.js');
+const { errorAnswer } = require('../support/s3-proxy.js');
 const { startWeed } = require('../support/s3-servers.js');
 const { EVERY_SECOND, YEARLY, ...scheduling } = require('../support/scheduler.js');
-const { eventually } = require('../support/rig.js');
+const { eventually, refused } = require('../support/rig.js');
+const { runOnce } = require('../../runSnapshotCron.cjs');
 
 const { runScheduler, startScheduler, startedByPm2, ticksIn } = scheduling;
 const TICKS = ['2026-03-01T06:00:00Z', '2026-03-01T12:00:00Z', '2026-03-01T18:00:00Z'].map(
@@ -74,6 +78,70 @@ describe('hosts with one bucket', () => {
       assert.equal(await claim(hosts[0], due), true);
       assert.equal(await claim(hosts[1], due), false);
     }
+  });
+
+  test('a claim whose answer was lost counts, also when another database was faster after it', async (t) => {
+    const [one, other] = await prepare(t);
+    const second = other.path('second.db');
+    createDatabase(second);
+    one.proxy.loseAnswer({ match: /^PUT .*schedule\.json/ });
+    // By this request the host finds out who wrote the object that refuses its second try.
+    const gate = one.proxy.hold(/^HEAD .*schedule\.json/);
+    const claiming = claim(one, TICKS[0]);
+    await gate.reached;
+    const writer = other.newWriter({ databaseUrl: `file:${second}` });
+    assert.equal(await claim({ writer }, TICKS[0]), true);
+    gate.release();
+    assert.equal(await claiming, true);
+    assert.equal(await claim(other, TICKS[0]), false);
+  });
+
+  test('a snapshot that an application makes during the first claim is of the same lineage', async (t) => {
+    const [one, other] = await prepare(t);
+    const gate = one.proxy.hold(/^PUT .*schedule\.json/);
+    const claiming = claim(one, TICKS[0]);
+    await gate.reached;
+    await settled(one.writer.createSnapshot('at the same time', { lockTimeoutMs: 300 }));
+    gate.release();
+    assert.equal(await claiming, true);
+    await one.writer.createSnapshot('later');
+    // Both of them, where the first one did not give way.
+    const made = (await one.writer.listSnapshots()).map(({ lineage }) => lineage);
+    await claim(other, TICKS[1]);
+    await other.writer.createSnapshot('elsewhere');
+    const { lineage } = await other.writer.getSnapshot('elsewhere');
+    assert.deepEqual([...new Set(made)], [lineage]);
+  });
+
+  for (const step of ['claim.before-note', 'claim.after-note', 'bucket-claim.answered']) {
+    test(`a new host that is killed at ${step} makes its run at the next start`, async (t) => {
+      const [one, other] = await prepare(t);
+      assert.equal(await claim(other, TICKS[0]), true);
+      const killed = withFailpoint(`${step}=kill`, () => scheduling.claimAndDie(one, TICKS[1]));
+      await refused(killed, 'WORKER_FAILED');
+      assert.equal((await scheduling.claimAndDie(one, TICKS[1])).claimed, true);
+      assert.equal(await claim(other, TICKS[1]), false);
+      // It has found the other host all the same.
+      for (const host of [one, other]) await host.writer.createSnapshot(path.basename(host.folder));
+      const lineages = (await one.writer.listSnapshots()).map(({ lineage }) => lineage);
+      assert.deepEqual(lineages, [lineages[0], lineages[0]]);
+    });
+  }
+
+  test('a bucket that nobody may delete from is a failure of every run', async (t) => {
+    const [one] = await prepare(t);
+    const writer = one.newWriter({ trashGraceMs: 0, deleteGraceMs: 0 });
+    await writer.createSnapshot('old');
+    one.proxy.answer(errorAnswer(403, 'AccessDenied'), { match: /^DELETE /, times: Infinity });
+    for (let run = 1; run <= 2; run += 1) {
+      const outcome = await runOnce({ writer, log: one.log, keep: { keepLast: 1 } });
+      assert.equal(outcome.ok, false, `run ${run}`);
+      assert.equal(outcome.error.code, 'S3_ACCESS_DENIED');
+      assert.equal(outcome.snapshot.status, 'COMPLETED');
+    }
+    one.proxy.mend();
+    assert.equal((await runOnce({ writer, log: one.log, keep: { keepLast: 1 } })).ok, true);
+    assert.equal((await assertTiersVerify(one)).length, 1);
   });
 
   test('without the bucket each host decides alone and says so; with it they agree again', async (t) => {

@@ -58,6 +58,7 @@ test('what fails is told on standard error, and the exit code is 1', async (t) =
     [['--demon'], {}, /ERROR .*--demon/],
     [['--daemon'], { SNAPSHOT_CRON_SCHEDULE: '0 25 * * *' }, /ERROR SNAPSHOT_CRON_SCHEDULE .*hour: 25/],
     [['--daemon'], { SNAPSHOT_CRON_TZ: 'Berlin' }, /ERROR SNAPSHOT_CRON_TZ .*"Berlin"/],
+    [['--daemon'], { SNAPSHOT_KEEP_WITHIN: '7' }, /ERROR SNAPSHOT_KEEP_WITHIN must be a number and a unit/],
     [['--daemon'], { DATABASE_URL: '' }, /ERROR DATABASE_URL is not set/],
   ]) {
     const { code, output } = await runScheduler(rig, args, variables);

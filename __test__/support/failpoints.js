@@ -11,7 +11,7 @@ const VARIABLE = 'SNAPSHOT_WRITER_FAILPOINT';
 const SOURCES = path.join(__dirname, '..', '..', 'src');
 
 /** Steps that only a bucket brings about: s3-kill.test.js kills the worker there, kill.test.js at all others. */
-const OF_THE_BUCKET = /^(upload|sync|bucket-delete|bucket-repack)\./;
+const OF_THE_BUCKET = /^(upload|sync|bucket-delete|bucket-repack|bucket-claim)\./;
 
 /** Every step that the engine's source names, so that none can be forgotten. */
 function knownFailpoints() {

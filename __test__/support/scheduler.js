@@ -5,6 +5,7 @@
 const assert = require('node:assert/strict');
 const { fork } = require('node:child_process');
 const path = require('node:path');
+const { startWriter } = require('./processes.js');
 
 const SCRIPT = path.join(__dirname, '..', '..', 'runSnapshotCron.cjs');
 
@@ -60,6 +61,17 @@ async function runScheduler(rig, args, variables) {
   return { ...(await scheduler.exited), output: scheduler.output() };
 }
 
+/** Claims a due time as a scheduler that is gone afterwards; what `_claimTick` resolves with. */
+async function claimAndDie(rig, due) {
+  // The due time stays a Date on its way.
+  const scheduler = startWriter(rig, { user: { serialization: 'advanced' } });
+  try {
+    return await scheduler.call('_claimTick', '0 0 * * *', due);
+  } finally {
+    await scheduler.kill();
+  }
+}
+
 /** The due times that a log names as those of its snapshots. */
 function ticksIn(output) {
   return [...output.matchAll(/Taking \S+ for the run of (\S+)/g)].map(([, tick]) => tick);
@@ -77,6 +89,7 @@ module.exports = {
   EVERY_SECOND,
   YEARLY,
   assertOneRunPerTick,
+  claimAndDie,
   environmentOf,
   runScheduler,
   startScheduler,

@@ -5,21 +5,40 @@
 const { callSafely } = require('../callbacks.js');
 
 const LIMIT_MS = 10_000;
+/** For a monitor that whoever stops the scheduler would have to wait for. */
+const HURRY_MS = 1_000;
 
 /**
  * Asks for `url` after a success, for `url` + `/fail` after a failure (`outcome`: 'success' or
  * 'failure'). Never rejects and changes no outcome: what goes wrong is a warning. The URL is a secret,
  * since whoever knows it can silence the alarm: neither log nor error repeats it.
+ *
+ * Once `stop` (an AbortSignal) is aborted, it gives up soon.
  */
-async function heartbeat(url, outcome, log) {
+async function heartbeat(url, outcome, log, stop) {
   if (!url?.trim()) return;
+  const patience = beginToWait(stop);
   try {
-    const response = await fetch(addressOf(url.trim(), outcome), { signal: AbortSignal.timeout(LIMIT_MS) });
+    const response = await fetch(addressOf(url.trim(), outcome), { signal: patience.signal });
     await response.body?.cancel();
     if (!response.ok) warn(log, `the server answered ${response.status}`);
   } catch (error) {
     warn(log, reasonOf(error));
+  } finally {
+    patience.end();
   }
+}
+
+function beginToWait(stop) {
+  const controller = new AbortController();
+  const giveUpAfter = (ms) => {
+    const late = Object.assign(new Error(), { reason: `no answer within ${ms / 1000} s` });
+    AbortSignal.timeout(ms).addEventListener('abort', () => controller.abort(late));
+  };
+  const hurry = () => giveUpAfter(HURRY_MS);
+  giveUpAfter(stop?.aborted ? HURRY_MS : LIMIT_MS);
+  stop?.addEventListener('abort', hurry);
+  return { signal: controller.signal, end: () => stop?.removeEventListener('abort', hurry) };
 }
 
 function addressOf(text, outcome) {
@@ -36,7 +55,6 @@ function addressOf(text, outcome) {
 /** Messages of `fetch` may repeat the address; codes do not. */
 function reasonOf(error) {
   if (error.reason) return error.reason;
-  if (error.name === 'TimeoutError') return `no answer within ${LIMIT_MS / 1000} s`;
   return error.cause?.code ?? error.code ?? error.name;
 }
 

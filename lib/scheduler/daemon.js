@@ -5,7 +5,7 @@
 const { setTimeout: sleep } = require('node:timers/promises');
 const { SnapshotWriter } = require('../snapshot-writer.js');
 const { safeLog, timedLog } = require('./log.js');
-const { policyFrom } = require('./retention.js');
+const { policyOf } = require('./retention.js');
 const { runOnce } = require('./run.js');
 const { Schedule } = require('./schedule.js');
 const { scheduleFrom } = require('./settings.js');
@@ -20,7 +20,8 @@ const LONGEST_SLEEP_MS = 30_000;
 async function startDaemon(options = {}) {
   const { signal = new AbortController().signal, onReady = () => {} } = options;
   const log = safeLog(options.log ?? timedLog());
-  const { writer = new SnapshotWriter({ log }), keep = policyFrom(process.env) } = options;
+  const { writer = new SnapshotWriter({ log }) } = options;
+  const keep = policyOf(options.keep, process.env);
   const schedule =
     options.schedule === undefined
       ? scheduleFrom(process.env)

@@ -5,19 +5,22 @@
 const { heartbeat } = require('../health/heartbeat.js');
 const { SnapshotWriter } = require('../snapshot-writer.js');
 const { safeLog, timedLog } = require('./log.js');
-const { applyRetention, policyFrom } = require('./retention.js');
+const { applyRetention, policyOf } = require('./retention.js');
 
 /**
  * Takes one snapshot and applies the retention. With `tick` (`{ schedule, due }`) it does so only if
  * no other process and no other host makes the run that was due then. Never rejects: a scheduler
- * goes on with the next run. Resolves with `{ ok, ran, snapshot?, removed?, error? }`.
+ * goes on with the next run. Resolves with `{ ok, ran, snapshot?, removed?, collapse?, error? }`.
  */
 async function runOnce(options = {}) {
   const log = safeLog(options.log ?? timedLog());
   const outcome = await attempt({ ...options, log });
   // Whose run it was tells the monitor; the others have nothing to say.
   if (outcome.ran || !outcome.ok) {
-    await heartbeat(process.env.SNAPSHOT_HEARTBEAT_URL, outcome.ok ? 'success' : 'failure', log);
+    // Snapshots of a database that lost its content are no good news, however well they went.
+    const isGood = outcome.ok && !outcome.collapse;
+    const url = process.env.SNAPSHOT_HEARTBEAT_URL;
+    await heartbeat(url, isGood ? 'success' : 'failure', log, options.signal);
   }
   return outcome;
 }
@@ -26,16 +29,19 @@ async function attempt({ log, ...options }) {
   const { keep, tick, signal } = options;
   const outcome = { ok: false, ran: false };
   try {
-    const policy = keep ?? policyFrom(process.env);
+    const policy = policyOf(keep, process.env);
     const writer = options.writer ?? new SnapshotWriter({ log });
     if (tick && !(await claim(writer, tick, log))) return { ...outcome, ok: true };
     if (signal?.aborted) {
+      if (tick) await giveBack(writer, tick, log);
       log.info('Stopped before the snapshot was begun; the next start makes up for it');
       return { ...outcome, ok: true };
     }
     outcome.ran = true;
     outcome.snapshot = await takeSnapshot(writer, tick, log);
-    outcome.removed = await retain(writer, { policy, log, signal });
+    const { failure, ...pruned } = await retain(writer, { policy, log, signal });
+    Object.assign(outcome, pruned);
+    if (failure) throw failure;
     return { ...outcome, ok: true };
   } catch (error) {
     log.error(error.message, { code: error.code, ...causesOf(error) });
@@ -43,14 +49,22 @@ async function attempt({ log, ...options }) {
   }
 }
 
-/** Whether the run is ours. */
+/** Whether the run is ours. It is when that cannot be found out: two snapshots do no harm, none does. */
 async function claim(writer, { schedule, due }, log) {
-  const { claimed, by, tick, finished } = await writer._claimTick(schedule, due);
-  if (!claimed) {
-    const what = finished ? 'was made' : 'is being made';
-    log.info(`Nothing to do: the run of ${tick} ${what} by process ${by.pid} on ${by.host}`);
+  try {
+    const { claimed, by, tick, finished } = await writer._claimTick(schedule, due);
+    if (!claimed) {
+      const what = finished ? 'was made' : 'is being made';
+      log.info(`Nothing to do: the run of ${tick} ${what} by process ${by.pid} on ${by.host}`);
+    }
+    return claimed;
+  } catch (error) {
+    if (error.code === 'ABORTED') throw error;
+    const what =
+      'Whether another process or host makes this run could not be found out, so this one makes it';
+    log.warn(`${what}: ${error.message}`, { code: error.code });
+    return true;
   }
-  return claimed;
 }
 
 async function takeSnapshot(writer, tick, log) {
@@ -72,6 +86,15 @@ async function finish(writer, { due }, log) {
     await writer._finishTick(due);
   } catch (error) {
     log.warn(`The end of the run could not be noted: ${error.message}`);
+  }
+}
+
+/** The run was not begun. Not being able to note that makes it one that was cut off. */
+async function giveBack(writer, { due }, log) {
+  try {
+    await writer._giveBackTick(due);
+  } catch (error) {
+    log.warn(`The run could not be given back: ${error.message}`);
   }
 }
 

@@ -9,6 +9,13 @@ const { SnapshotError } = require('../errors.js');
 const FORMS =
   'Use five fields (minute hour day month weekday), or six with the seconds first, such as "0 */6 * * *"';
 
+const CRON = {
+  paused: true,
+  mode: '5-or-6-parts',
+  // A list of times is a list of fixed times: none is left out, none comes twice when the clocks change.
+  fixedTimeRule: 'no-wildcard',
+};
+
 class Schedule {
   #cron;
 
@@ -37,7 +44,7 @@ class Schedule {
 
 function parse(expression, timezone, name) {
   try {
-    const cron = new Cron(expression, { paused: true, timezone, mode: '5-or-6-parts' });
+    const cron = new Cron(expression, { ...CRON, timezone });
     // croner takes a date, too: a run that is due once.
     if (cron.getPattern() !== undefined) return cron;
   } catch (error) {

@@ -63,7 +63,7 @@ pub(crate) use prune::prune;
 pub(crate) use recovery::Recovery;
 pub(crate) use reset::reset;
 pub(crate) use restore::restore;
-pub(crate) use schedule::{claim_tick, finish_tick};
+pub(crate) use schedule::{claim_tick, finish_tick, give_back_tick};
 pub(crate) use status::status;
 pub(crate) use sync::{Direction, sync};
 pub(crate) use trash::undelete;

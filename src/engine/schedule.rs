@@ -1,38 +1,46 @@
 //! Whose turn it is to make the run of a schedule's tick.
 
+use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{Context, create};
+use super::{Context, Writing, create};
 use crate::database::connect::open_for_reading;
-use crate::error::Result;
+use crate::error::{Code, Result};
 use crate::failpoint;
 use crate::repository::bucket;
 use crate::repository::lineage::{self, Lineage};
 use crate::repository::lock::{Lock, Mode, Subject};
 use crate::repository::schedule::{Claim, Claims, FILE, Runner};
+use crate::storage::io_error;
 
 /// Claims a tick for the process that asks: of all processes and hosts one is told `claimed`.
 ///
+/// The claim is noted here before the bucket is asked, and corrected afterwards: killed in between,
+/// this host knows that the claim it finds in the bucket is its own, and makes the run.
+///
 /// When the bucket cannot be asked, this host decides alone: two snapshots do no harm, none does.
 pub(crate) fn claim_tick(context: &Context, schedule: String, tick: Timestamp) -> Result<Value> {
+    // Before any wait: a worker whose scheduler is gone has another parent.
+    let by = Runner::ours();
     let database = context.database()?;
     create::check_is_a_database_file(&database)?;
     // What is no database makes no repository.
     drop(open_for_reading(&database)?);
     let _turn = lock(context, "claimTick")?;
     let mut here = read(context)?;
-    let identity = Identity::of(context, &database)?;
+    let identity = Identity::of(context, &database, &here)?;
     let claim = Claim {
         id: Uuid::new_v4(),
         database: local_name(&database),
         lineage: identity.lineage,
         schedule,
         tick,
-        by: Runner::ours(),
+        by,
         at: create::now(),
         attempt: 1,
         finished: false,
@@ -41,23 +49,31 @@ pub(crate) fn claim_tick(context: &Context, schedule: String, tick: Timestamp) -
     if let Some(holder) = here.holder(&claim, cut_off) {
         return Ok(refused(holder));
     }
+    failpoint::reached("claim.before-note")?;
+    context.host.check_alive()?;
+    here.enter(claim.clone());
+    context.repository.replace_json_beside(FILE, &here)?;
+    failpoint::reached("claim.after-note")?;
     let mut there = Claim {
         database: lineage::file_name(&database),
         ..claim.clone()
     };
     let holder = ask_bucket(context, &mut there, cut_off, &identity);
-    if identity.is_unknown_here {
-        let _lock = context.lock_for_writing("claimTick")?;
+    failpoint::reached("bucket-claim.answered")?;
+    if identity.naming.is_some() {
         lineage::set(&context.repository, &database, there.lineage)?;
     }
-    failpoint::reached("claim.before-note")?;
-    // Whoever was faster is noted here too: the other processes of this host need not ask again.
-    // Whether that run was cut off is not for this host to find out.
-    let entered = holder.clone().unwrap_or_else(|| there.clone());
-    here.enter(Claim {
-        database: claim.database,
-        finished: holder.is_some(),
-        ..entered
+    here.correct(claim.id, |noted| match &holder {
+        // Whoever was faster is noted here too: the other processes of this host need not ask again.
+        // Whether that run was cut off is not for this host to find out.
+        Some(holder) => {
+            *noted = Claim {
+                database: claim.database,
+                finished: true,
+                ..holder.clone()
+            }
+        }
+        None => noted.lineage = there.lineage,
     });
     context.repository.replace_json_beside(FILE, &here)?;
     Ok(match holder {
@@ -69,10 +85,23 @@ pub(crate) fn claim_tick(context: &Context, schedule: String, tick: Timestamp) -
 /// Notes that the run of a tick is over: from now on nobody makes it again, even if the process
 /// that made it is gone.
 pub(crate) fn finish_tick(context: &Context, tick: Timestamp) -> Result<Value> {
+    change(context, "finishTick", |here, database| {
+        here.finish(database, tick, &Runner::ours());
+    })
+}
+
+/// Gives a claim back whose run was not begun: the next start on this host makes it.
+pub(crate) fn give_back_tick(context: &Context, tick: Timestamp) -> Result<Value> {
+    change(context, "giveBackTick", |here, database| {
+        here.give_back(database, tick, &Runner::ours());
+    })
+}
+
+fn change(context: &Context, operation: &str, change: impl FnOnce(&mut Claims, &str)) -> Result<Value> {
     let database = context.database()?;
-    let _turn = lock(context, "finishTick")?;
+    let _turn = lock(context, operation)?;
     let mut here = read(context)?;
-    here.finish(&local_name(&database), tick, &Runner::ours());
+    change(&mut here, &local_name(&database));
     context.repository.replace_json_beside(FILE, &here)?;
     Ok(json!({}))
 }
@@ -102,21 +131,23 @@ fn ask_bucket(context: &Context, claim: &mut Claim, cut_off: Option<Uuid>, ident
 /// What is known about the database that a claim is for.
 struct Identity {
     lineage: Uuid,
-    /// The lineage was made up just now.
+    /// The lineage was made up: nothing is stored under it yet.
     is_new: bool,
-    /// This host does not know the path yet.
-    is_unknown_here: bool,
+    /// Held while this host does not know the path: a snapshot that is made meanwhile would give the
+    /// database another lineage.
+    naming: Option<Writing>,
 }
 
 impl Identity {
     /// As a snapshot would find it; remembers nothing.
-    fn of(context: &Context, database: &Path) -> Result<Self> {
-        if let Some(lineage) = lineage::known(&context.repository, database)? {
-            return Ok(Self {
-                lineage,
-                is_new: false,
-                is_unknown_here: false,
-            });
+    fn of(context: &Context, database: &Path, here: &Claims) -> Result<Self> {
+        if let Some(known) = Self::known(context, database)? {
+            return Ok(known);
+        }
+        let naming = context.lock_for_writing("claimTick")?;
+        // A snapshot may have been faster.
+        if let Some(known) = Self::known(context, database)? {
+            return Ok(known);
         }
         let mut heads = context.repository.local_heads()?;
         if heads.is_empty() {
@@ -126,19 +157,42 @@ impl Identity {
         Ok(Self {
             lineage: match found {
                 Lineage::Known(lineage) => lineage,
-                Lineage::Unknown { .. } => Uuid::new_v4(),
+                // A claim that was cut off may have told the bucket the one that it made up.
+                Lineage::Unknown { .. } => here
+                    .lineages_of(&local_name(database))
+                    .pop()
+                    .unwrap_or_else(Uuid::new_v4),
             },
             is_new: !matches!(found, Lineage::Known(_)),
-            is_unknown_here: true,
+            naming: Some(naming),
         })
+    }
+
+    fn known(context: &Context, database: &Path) -> Result<Option<Self>> {
+        let lineage = lineage::known(&context.repository, database)?;
+        Ok(lineage.map(|lineage| Self {
+            lineage,
+            is_new: false,
+            naming: None,
+        }))
     }
 }
 
+/// The claims of this host. What cannot be understood is set aside, for a run too many does no harm.
 fn read(context: &Context) -> Result<Claims> {
     let place = context.repository.path(FILE);
-    match context.repository.read_json(FILE)? {
-        Some(json) => Claims::read(json, &place.display().to_string()),
-        None => Ok(Claims::default()),
+    let bytes = match fs::read(&place) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Claims::default()),
+        Err(error) => return Err(io_error("read", &place, error)),
+    };
+    match Claims::decode(&bytes, &place.display().to_string()) {
+        Err(error) if error.code == Code::RepositoryIo => {
+            tracing::warn!(reason = %error.causes().join(": "), "{FILE} cannot be understood and is kept as {FILE}.damaged; which runs were made is unknown");
+            context.repository.set_aside(FILE)?;
+            Ok(Claims::default())
+        }
+        read => read,
     }
 }
 

@@ -18,11 +18,9 @@ use super::folder::Repository;
 use super::lock::{Lock, Mode, Subject};
 use crate::error::{Code, Error, Result};
 use crate::failpoint;
-use crate::storage::{adopt, io_error, make_folder, replace, sync_folder};
+use crate::storage::{adopt, io_error, make_folder, replace};
 
 const FILE: &str = "local/metrics.json";
-/// What cannot be understood is kept under this name.
-const DAMAGED: &str = "local/metrics.json.damaged";
 const UNFINISHED: &str = "local/metrics.json.new";
 const NOTES: &str = "local/running";
 /// The lock is held for milliseconds; counting is not worth a longer wait.
@@ -135,7 +133,10 @@ pub(crate) fn add(
     let _lock = lock(repository, Mode::Exclusive)?;
     let mut book = match load(repository)? {
         Some(book) => book,
-        None => set_aside(repository)?,
+        None => {
+            repository.set_aside(FILE)?;
+            Book::default()
+        }
     };
     let mut done = dead_notes(repository)?;
     book.count(&done);
@@ -241,13 +242,6 @@ fn load(repository: &Repository) -> Result<Option<Book>> {
     Ok(serde_json::from_slice(&text)
         .inspect_err(|error| tracing::warn!(reason = %error, "{FILE} cannot be understood; counting starts from zero"))
         .ok())
-}
-
-fn set_aside(repository: &Repository) -> Result<Book> {
-    let (from, to) = (repository.path(FILE), repository.path(DAMAGED));
-    fs::rename(&from, &to).map_err(|error| io_error("move aside", &from, error))?;
-    sync_folder(&repository.path("local"))?;
-    Ok(Book::default())
 }
 
 /// Not by way of the scratch folder: that belongs to whoever holds the repository's lock.

@@ -138,7 +138,10 @@ fn a_damaged_file_is_kept_aside_and_counting_starts_from_zero() {
     assert_eq!(counters(&place), Counters::default());
     count_one(&place, APP);
     assert_eq!(counters(&place).created, 1);
-    assert_eq!(fs::read(place.repository.path(DAMAGED)).unwrap(), damaged);
+    assert_eq!(
+        fs::read(place.repository.path("local/metrics.json.damaged")).unwrap(),
+        damaged
+    );
 }
 
 #[test]

@@ -19,7 +19,7 @@ use super::tiers::{LocalFirst, Tier};
 use crate::config::S3Config;
 use crate::error::{Code, Error, Result, fail};
 use crate::failpoint;
-use crate::storage::{LocalStore, S3Store, Store, adopt, io_error, make_folder, replace};
+use crate::storage::{LocalStore, S3Store, Store, adopt, io_error, make_folder, replace, sync_folder};
 
 const DESCRIPTION: &str = "repository.json";
 
@@ -287,6 +287,14 @@ impl Repository {
         let file = tempfile::Builder::new().prefix(name).rand_bytes(0).tempfile_in(folder);
         let file = file.map_err(|error| io_error("create", &unfinished, error))?;
         self.replace_with(file, key, value)
+    }
+
+    /// Moves a small file that cannot be understood out of the way, to `<key>.damaged`.
+    pub(crate) fn set_aside(&self, key: &str) -> Result<()> {
+        let from = self.path(key);
+        std::fs::rename(&from, self.path(&format!("{key}.damaged")))
+            .map_err(|error| io_error("move aside", &from, error))?;
+        sync_folder(from.parent().unwrap_or(self.root()))
     }
 
     fn replace_with(&self, mut file: NamedTempFile, key: &str, value: &impl Serialize) -> Result<()> {

@@ -30,6 +30,7 @@ pub(crate) mod page_table;
 pub(crate) mod repacking;
 pub(crate) mod restores;
 pub(crate) mod retention;
+pub(crate) mod runner;
 pub(crate) mod schedule;
 pub(crate) mod snapshot;
 pub(crate) mod survey;

@@ -6,12 +6,11 @@
 //! leaves nothing to do.
 
 use jiff::{SignedDuration, Timestamp};
-use rustix::io::Errno;
-use rustix::process::{Pid, getppid, test_kill_process};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
+pub(crate) use super::runner::Runner;
 use crate::error::{Code, Error, Result, fail};
 
 /// Where the claims of this host are.
@@ -37,34 +36,10 @@ pub(crate) struct Claim {
     pub(crate) by: Runner,
     /// By the claimant's clock.
     pub(crate) at: Timestamp,
-    /// 1, or more after the process before was killed.
+    /// 1, or more after the process before was killed; 0 when it was given back.
     pub(crate) attempt: u8,
     /// The run is over, however it ended.
     pub(crate) finished: bool,
-}
-
-/// The process that makes a run.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Runner {
-    pub(crate) pid: i32,
-    pub(crate) host: String,
-}
-
-impl Runner {
-    /// The process that started this worker.
-    pub(crate) fn ours() -> Self {
-        Self {
-            pid: getppid().map_or(0, Pid::as_raw_pid),
-            host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
-        }
-    }
-
-    /// Certain only on the same host; elsewhere everybody counts as alive. Asked for claims of the
-    /// local folder only: in a bucket hosts may meet that have the same name.
-    fn is_gone(&self) -> bool {
-        self.host == Self::ours().host
-            && Pid::from_raw(self.pid).is_none_or(|pid| test_kill_process(pid) == Err(Errno::SRCH))
-    }
 }
 
 impl Claim {
@@ -104,7 +79,7 @@ impl Claims {
         self.last(claim).filter(|last| last.keeps_out(claim.tick, cut_off))
     }
 
-    /// The run of that tick whose process was killed, if it may be made again.
+    /// The run of that tick whose process was killed, or gave it back, if it may be made again.
     pub(crate) fn cut_off(&self, claim: &Claim) -> Option<Uuid> {
         let last = self.last(claim)?;
         let was_cut_off = last.tick == claim.tick && !last.finished && last.by.is_gone();
@@ -118,6 +93,19 @@ impl Claims {
         {
             claim.attempt = claim.attempt.max(last.attempt.saturating_add(1));
         }
+        self.put(claim);
+    }
+
+    /// Corrects a claim that was entered before all was known about it.
+    pub(crate) fn correct(&mut self, id: Uuid, change: impl FnOnce(&mut Claim)) {
+        if let Some(at) = self.claims.iter().position(|claim| claim.id == id) {
+            let mut claim = self.claims.remove(at);
+            change(&mut claim);
+            self.put(claim);
+        }
+    }
+
+    fn put(&mut self, claim: Claim) {
         self.claims.retain(|other| !other.is_for_same_database(&claim));
         self.claims.push(claim);
         // They are in the order in which they were entered.
@@ -127,10 +115,22 @@ impl Claims {
 
     /// Notes that the run of this claimant is over.
     pub(crate) fn finish(&mut self, database: &str, tick: Timestamp, by: &Runner) {
-        let is_it = |claim: &&mut Claim| claim.database == database && claim.tick == tick && claim.by == *by;
-        for claim in self.claims.iter_mut().filter(is_it) {
+        for claim in self.of_runner(database, tick, by) {
             claim.finished = true;
         }
+    }
+
+    /// This claimant did not begin its run: whoever asks next may make it, as often as before.
+    pub(crate) fn give_back(&mut self, database: &str, tick: Timestamp, by: &Runner) {
+        for claim in self.of_runner(database, tick, by) {
+            claim.by = Runner::nobody();
+            claim.attempt = claim.attempt.saturating_sub(1);
+        }
+    }
+
+    fn of_runner(&mut self, database: &str, tick: Timestamp, by: &Runner) -> impl Iterator<Item = &mut Claim> {
+        let is_it = move |claim: &&mut Claim| claim.database == database && claim.tick == tick && claim.by == *by;
+        self.claims.iter_mut().filter(is_it)
     }
 
     /// Lineages of databases of that name.
@@ -148,8 +148,9 @@ impl Claims {
             .map_err(|error| Error::new(Code::Internal, "cannot encode the claims of the schedule").because(error))
     }
 
-    /// `place` is how a person names what holds them.
-    pub(crate) fn read(json: Value, place: &str) -> Result<Self> {
+    /// `place` is how a person names what holds them. `REPOSITORY_IO` when it cannot be understood.
+    pub(crate) fn decode(bytes: &[u8], place: &str) -> Result<Self> {
+        let json: Value = serde_json::from_slice(bytes).map_err(|error| misunderstood(place, error))?;
         if json["version"].as_u64().is_some_and(|version| version > VERSION.into()) {
             fail!(
                 RepositoryNewer,
@@ -157,11 +158,6 @@ impl Claims {
             );
         }
         serde_json::from_value(json).map_err(|error| misunderstood(place, error))
-    }
-
-    pub(crate) fn decode(bytes: &[u8], place: &str) -> Result<Self> {
-        let json = serde_json::from_slice(bytes).map_err(|error| misunderstood(place, error))?;
-        Self::read(json, place)
     }
 }
 

@@ -83,6 +83,46 @@ fn a_run_whose_process_was_killed_is_made_again_once() {
 }
 
 #[test]
+fn a_run_that_was_given_back_is_made_as_if_nobody_had_claimed_it() {
+    let mut claims = Claims::default();
+    for _ in 0..3 {
+        assert!(may_claim(&claims, tick(3)));
+        claims.enter(claim(tick(3)));
+        assert!(!may_claim(&claims, tick(3)));
+        claims.give_back("dev.db", tick(2), &Runner::ours());
+        assert!(!may_claim(&claims, tick(3)), "another tick's run");
+        claims.give_back("dev.db", tick(3), &Runner::ours());
+    }
+    // Being killed still counts, and no more than once.
+    let killed = Claim {
+        by: dead(),
+        ..claim(tick(3))
+    };
+    claims.enter(killed.clone());
+    assert!(may_claim(&claims, tick(3)));
+    claims.enter(claim(tick(3)));
+    claims.give_back("dev.db", tick(3), &Runner::ours());
+    assert!(may_claim(&claims, tick(3)));
+    claims.enter(killed);
+    assert!(!may_claim(&claims, tick(3)));
+}
+
+#[test]
+fn a_claim_is_corrected_when_more_is_known_about_it() {
+    let ours = claim(tick(3));
+    let mut claims = claims([claim(tick(2)), ours.clone()]);
+    let adopted = Claim {
+        lineage: Uuid::max(),
+        ..claim(tick(3))
+    };
+    claims.correct(Uuid::max(), |_| panic!("there is no such claim"));
+    claims.correct(ours.id, |noted| noted.lineage = adopted.lineage);
+    assert!(claims.holder(&adopted, None).is_some());
+    assert_eq!(claims.holder(&ours, None), None);
+    assert_eq!(claims.claims.len(), 1);
+}
+
+#[test]
 fn a_finished_run_is_not_made_again() {
     let by = dead();
     let mut claims = claims([Claim {

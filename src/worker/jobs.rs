@@ -77,6 +77,7 @@ fn operate(context: Context, operation: &str, args: &Args, channel: &Channel) ->
         }
         "claimTick" => engine::claim_tick(&context, args.text("schedule")?, args.required("tick")?),
         "finishTick" => engine::finish_tick(&context, args.required("tick")?),
+        "giveBackTick" => engine::give_back_tick(&context, args.required("tick")?),
         "checkStorage" => engine::check_storage(&context),
         "prune" => {
             let context = context.of_tier(args.get("tier")?);
@@ -100,7 +101,7 @@ fn operate(context: Context, operation: &str, args: &Args, channel: &Channel) ->
         "status" => engine::status(&context),
         "metrics" => engine::metrics(&context),
         "inspectSchema" => engine::inspect_schema(&context),
-        operation => recover(&context, operation, &args, channel),
+        operation => recover(&context, operation, args, channel),
     }
 }
 

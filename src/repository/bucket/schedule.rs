@@ -32,10 +32,12 @@ pub(crate) fn claim(
         {
             claim.lineage = lineage;
         }
-        if let Some(holder) = claims.holder(claim, cut_off) {
-            return Ok(Some(holder.clone()));
+        match claims.holder(claim, cut_off) {
+            // It was written, the answer was lost, and somebody has changed the object since.
+            Some(holder) if holder.id == claim.id => return Ok(None),
+            Some(holder) => return Ok(Some(holder.clone())),
+            None => claims.enter(claim.clone()),
         }
-        claims.enter(claim.clone());
         let bytes = claims.encode()?;
         let written = match &found {
             Some(found) => store.put_over(KEY, &bytes, &found.tag)?,

@@ -22,6 +22,7 @@ fn draft(host: &str, lineage: Option<Uuid>) -> Claim {
         by: Runner {
             pid: 1,
             host: host.to_owned(),
+            started: None,
         },
         at: tick,
         attempt: 1,
@@ -86,6 +87,26 @@ fn hosts_with_databases_of_their_own_all_claim_the_tick() {
     race(&[("a", own()), ("b", own())], |outcomes, order| {
         assert!(outcomes.iter().all(|(_, holder)| holder.is_none()), "{order}");
     });
+}
+
+/// The answer to a write was lost, and somebody else wrote before it was repeated.
+#[test]
+fn a_claim_that_is_there_already_is_ours() {
+    let bucket = Memory::new();
+    let mut ours = draft("a", None);
+    assert_eq!(claim(&bucket, &mut ours, None, |_| true).unwrap(), None);
+    let mut of_another = Claim {
+        database: "another.db".to_owned(),
+        ..draft("b", None)
+    };
+    assert_eq!(claim(&bucket, &mut of_another, None, |_| true).unwrap(), None);
+    let known = ours.clone();
+    assert_eq!(claim(&bucket, &mut ours, None, |_| true).unwrap(), None);
+    assert_eq!(ours, known);
+    assert_eq!(
+        claim(&bucket, &mut draft("c", None), None, |_| true).unwrap(),
+        Some(known)
+    );
 }
 
 #[test]
