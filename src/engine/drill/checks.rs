@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Assembled, Request, told};
+use super::{Assembled, Request, content, told};
 use crate::config::Check as Level;
 use crate::database::assertions::{self, Assertion};
 use crate::database::check;
@@ -12,6 +12,7 @@ use crate::database::image::{self, ImageDatabase};
 use crate::database::migrations::{self, History};
 use crate::database::row_counts::{self, Counts, Limits};
 use crate::engine::Context;
+use crate::engine::find::Found;
 use crate::error::{Error, Result};
 use crate::finding::Check;
 
@@ -34,13 +35,10 @@ pub(super) fn run(
     context: &Context,
     request: &Request,
     assertions: &[Assertion],
+    found: &Found,
     assembled: Assembled,
     checks: &mut Vec<Check>,
 ) -> Result<()> {
-    if assembled.pages == 0 {
-        checks.push(Check::passed(INTEGRITY, "the image is an empty database"));
-        return Ok(());
-    }
     let mut image = match image::open(Box::new(assembled.into_image())) {
         Ok(image) => image,
         Err(error) => {
@@ -48,7 +46,7 @@ pub(super) fn run(
             return Ok(());
         }
     };
-    let total = 4 + assertions.len() as u64;
+    let total = 5 + assertions.len() as u64;
     let progress = |done| context.host.progress("check", done, total, "checks");
     progress(0);
     // First, because a statement that is no assertion ends the drill.
@@ -59,9 +57,11 @@ pub(super) fn run(
     progress(assertions.len() as u64);
     let integrity = check::check(&mut image, Level::Full, alive)?;
     checks.push(verdict(INTEGRITY, integrity, "SQLite finds nothing wrong"));
-    progress(total - 3);
+    progress(total - 4);
     let foreign_keys = check::check_foreign_keys(&image)?;
     checks.push(verdict(FOREIGN_KEYS, foreign_keys, "every row has its parents"));
+    progress(total - 3);
+    checks.push(content::check(context, found, &image)?);
     progress(total - 2);
     checks.push(rows(context, request, &image)?);
     progress(total - 1);
@@ -78,8 +78,8 @@ fn verdict(name: &str, finding: Option<String>, good: &str) -> Check {
     }
 }
 
-/// What a comparison gives when the image itself does not let it be made.
-fn unreadable(context: &Context, name: &str, error: &Error) -> Result<Check> {
+/// What a check gives when the image itself does not let it be made.
+pub(super) fn unreadable(context: &Context, name: &str, error: &Error) -> Result<Check> {
     context.host.check_alive()?;
     Ok(Check::failed(name, error.story()))
 }
@@ -140,15 +140,12 @@ fn drift(stored: &Counts, live: &Counts, limit: f64) -> Check {
         .collect();
     drifts.sort_by(|a, b| b.share.total_cmp(&a.share));
     let tell = |drift: &Drift<'_>| {
-        let Drift {
-            table,
-            stored,
-            live,
-            share,
-        } = drift;
         format!(
-            "{table} has {stored} rows in the snapshot and {live} now ({:.0} %)",
-            share * 100.0
+            "{} has {} rows in the snapshot and {} now ({:.0} %)",
+            drift.table,
+            drift.stored,
+            drift.live,
+            drift.share * 100.0
         )
     };
     let beyond: Vec<&Drift<'_>> = drifts.iter().filter(|drift| drift.share > limit).collect();
