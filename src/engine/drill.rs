@@ -23,7 +23,6 @@ use crate::database::image::FileImage;
 use crate::error::{Code, Error, Result, fail};
 use crate::failpoint;
 use crate::finding::{Check, Outcome};
-use crate::priority;
 use crate::repository::drills::{self, Drill, Subject};
 use crate::repository::lock::Lock;
 use crate::repository::tiers::Tier;
@@ -132,7 +131,6 @@ fn conduct(context: &Context, request: &Request, assertions: &[Assertion], drill
         format!("{} pages assembled, every hash is right", image.pages),
     ));
     failpoint::reached("drill.assembled")?;
-    priority::lower();
     checks::run(context, request, assertions, &found, image, &mut drill.checks)
 }
 

@@ -1,6 +1,7 @@
 //! What is checked on an assembled image.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,6 +16,7 @@ use crate::engine::Context;
 use crate::engine::find::Found;
 use crate::error::{Error, Result};
 use crate::finding::Check;
+use crate::priority;
 
 const INTEGRITY: &str = "integrity_check";
 const FOREIGN_KEYS: &str = "foreign_key_check";
@@ -49,6 +51,10 @@ pub(super) fn run(
     let total = 5 + assertions.len() as u64;
     let progress = |done| context.host.progress("check", done, total, "checks");
     progress(0);
+    let live = Live::look(context);
+    context.host.check_alive()?;
+    // No lock is held from here on, so nobody waits for us.
+    priority::lower();
     // First, because a statement that is no assertion ends the drill.
     let host = Arc::clone(&context.host);
     let alive = Arc::new(move || host.check_alive().is_ok());
@@ -63,9 +69,9 @@ pub(super) fn run(
     progress(total - 3);
     checks.push(content::check(context, found, &image)?);
     progress(total - 2);
-    checks.push(rows(context, request, &image)?);
+    checks.push(rows(context, request, &image, &live)?);
     progress(total - 1);
-    checks.push(migrations(context, &image)?);
+    checks.push(migrations(context, &image, &live)?);
     checks.extend(asserted);
     progress(total);
     Ok(())
@@ -84,27 +90,42 @@ pub(super) fn unreadable(context: &Context, name: &str, error: &Error) -> Result
     Ok(Check::failed(name, error.story()))
 }
 
-fn rows(context: &Context, request: &Request, image: &ImageDatabase) -> Result<Check> {
+/// What the live database has, or why it cannot be asked.
+struct Live {
+    counts: Result<Counts>,
+    history: Result<History>,
+}
+
+impl Live {
+    /// Takes locks on the database, for moments.
+    fn look(context: &Context) -> Self {
+        let limits = Limits {
+            deadline: Instant::now() + COUNTING,
+            longest_hold: context.config.max_writer_stall(),
+        };
+        let alive = || context.host.check_alive();
+        let counts = |path: PathBuf| row_counts::of_database(&path, &limits, &alive);
+        let history = |path: PathBuf| migrations::of_database(&path, context.deadline());
+        Self {
+            counts: context.database().and_then(counts),
+            history: context.database().and_then(history),
+        }
+    }
+}
+
+fn rows(context: &Context, request: &Request, image: &ImageDatabase, live: &Live) -> Result<Check> {
     let stored = match row_counts::of_image(image) {
         Ok(counts) => counts,
         Err(error) => return unreadable(context, ROWS, &error),
     };
-    let limits = Limits {
-        deadline: Instant::now() + COUNTING,
-        longest_hold: context.config.max_writer_stall(),
-    };
-    let live = context
-        .database()
-        .and_then(|database| row_counts::of_database(&database, &limits, &|| context.host.check_alive()));
-    context.host.check_alive()?;
-    Ok(match live {
-        Ok(live) => drift(&stored, &live, request.max_drift),
+    Ok(match &live.counts {
+        Ok(live) => drift(&stored, live, request.max_drift),
         Err(error) => Check::inconclusive(
             ROWS,
             format!(
                 "{} in the snapshot; the live database cannot be counted: {}",
                 in_words(&stored),
-                told(&error)
+                told(error)
             ),
         ),
     })
@@ -174,7 +195,7 @@ fn in_words(counts: &Counts) -> String {
     format!("{} in {}", number(rows, "row"), number(counts.len() as u64, "table"))
 }
 
-fn migrations(context: &Context, image: &ImageDatabase) -> Result<Check> {
+fn migrations(context: &Context, image: &ImageDatabase, live: &Live) -> Result<Check> {
     let stored = match migrations::of_image(image) {
         Ok(history) => history,
         Err(error) => return unreadable(context, MIGRATIONS, &error),
@@ -188,17 +209,14 @@ fn migrations(context: &Context, image: &ImageDatabase) -> Result<Check> {
             ),
         ));
     }
-    let live = context
-        .database()
-        .and_then(|database| migrations::of_database(&database, context.deadline()));
-    Ok(match live {
-        Ok(live) => compare(&stored, &live),
+    Ok(match &live.history {
+        Ok(live) => compare(&stored, live),
         Err(error) => Check::inconclusive(
             MIGRATIONS,
             format!(
                 "{} applied in the snapshot; the live database cannot be asked: {}",
                 stored.applied.len(),
-                told(&error)
+                told(error)
             ),
         ),
     })

@@ -24,9 +24,9 @@ pub(super) fn check(context: &Context, found: &Found, image: &ImageDatabase) -> 
         Ok(Some(head)) => Check::failed(
             CONTENT,
             format!(
-                "the database in it is empty, and \"{}\" of {:.0} before it was not: restore that one, \
-                 or run \"snapshot-writer acknowledge\" if the loss is meant",
-                head.name, head.created_at
+                "the database in it is empty, and \"{}\" before it was not: restore that one, \
+                 or run \"snapshot-writer acknowledge\" when the loss is meant",
+                head.name
             ),
         ),
         Err(error) => Check::inconclusive(
