@@ -319,6 +319,7 @@ test('while the snapshot is read, others are made, and it is deleted itself', as
     'drill.opened',
     () => rig.writer.drill({ tier: 'local' }),
     async () => {
+      assert.deepEqual(await rig.newWriter().drills(), [], 'the drill goes on');
       withDatabase(rig.database, (db) => db.exec('DELETE FROM Filler'));
       await rig.newWriter({ lockTimeoutMs: 1_000 }).createSnapshot('meanwhile');
       await rig.newWriter({ lockTimeoutMs: 1_000 }).deleteSnapshot('drilled');
