@@ -35,7 +35,7 @@ export interface DrillOptions extends ReadOptions {
 }
 
 export interface DrillCheck {
-  /** `image`, `bucket`, `integrity_check`, `foreign_key_check`, `row_counts`, `migrations` or `assertion: <name>`. */
+  /** `image`, `bucket`, `integrity_check`, `foreign_key_check`, `content`, `row_counts`, `migrations` or `assertion: <name>`. */
   name: string;
   outcome: DrillOutcome;
   /** What was seen, in a sentence. */

@@ -50,8 +50,8 @@ function duration(milliseconds) {
 }
 
 /** `1 run`, `2 runs`. */
-function count(number, noun) {
-  return `${number} ${noun}${number === 1 ? '' : 's'}`;
+function count(number, noun, plural = `${noun}s`) {
+  return `${number} ${number === 1 ? noun : plural}`;
 }
 
 module.exports = { size, age, span, time, duration, count };

@@ -6,7 +6,7 @@ const { spawnSync } = require('node:child_process');
 const path = require('node:path');
 const { drill, drills } = require('../../lib/cli/drill.js');
 const { clearEnvironment } = require('../support/environment.js');
-const { onTerminal, run, width } = require('../support/screens.js');
+const { joined, onTerminal, run, width } = require('../support/screens.js');
 
 const CLI = path.join(__dirname, '..', '..', 'bin', 'snapshot-writer.cjs');
 
@@ -118,6 +118,19 @@ describe('the history', () => {
   test.each([80, 120])('fits %d columns', async (columns) => {
     const { text } = await onTerminal(columns, () => list(REPORT, FAILED, OPEN));
     expect(width(text)).toBeLessThanOrEqual(columns);
+  });
+
+  test('in 80 columns tells two snapshots of one day apart, and cuts no reason off', async () => {
+    const names = ['scheduled_2026-01-02T03-04-05-678Z', 'scheduled_2026-01-02T09-04-05-678Z'];
+    const reason = `image: /srv/${'a-rather-long-folder/'.repeat(5)}packs/8f6b7c1e is missing`;
+    const history = names.map((name) => ({ ...FAILED, reason, snapshot: { ...REPORT.snapshot, name } }));
+    const { text } = await onTerminal(80, () => list(...history));
+    expect(width(text)).toBeLessThanOrEqual(80);
+    for (const name of names) expect(text).toMatch(new RegExp(` ${name}$`, 'm'));
+    expect(text).toMatch(/^ +tier both, recovery 1\.2 s, loss 6 h$/m);
+    expect(joined(text)).toContain(reason.split(' ')[1]);
+    const [open] = (await onTerminal(80, () => list(OPEN))).text.split('\n').slice(1);
+    expect(open).toMatch(/inconclusive +tier s3$/);
   });
 
   test('says so when there is none', async () => {

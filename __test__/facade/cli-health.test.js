@@ -10,6 +10,7 @@ const { scheduleFrom } = require('../../lib/scheduler/settings.js');
 const { clearEnvironment } = require('../support/environment.js');
 const { NOW, HOUR, goodFacts, drill } = require('../support/facts.js');
 const { makeFolder, removeFolder } = require('../support/folders.js');
+const { joined, width } = require('../support/screens.js');
 
 const CLI = path.join(__dirname, '..', '..', 'bin', 'snapshot-writer.cjs');
 const ESCAPE = '\x1b';
@@ -45,7 +46,7 @@ const BAD = {
 };
 
 /** The screen and the exit code; `terminal`: its width, or undefined for a pipe. */
-async function screen(facts, terminal) {
+async function screen(facts, terminal, change = () => {}) {
   const { isTTY, columns, hasColors } = process.stdout;
   const colours = terminal !== undefined && process.env.NO_COLOR === undefined;
   Object.assign(process.stdout, {
@@ -56,7 +57,9 @@ async function screen(facts, terminal) {
   let text;
   const print = (value, describe) => (text = describe(value));
   try {
-    const exitCode = await health.status({ writer: { status: async () => statusOf(facts) }, print });
+    const status = statusOf(facts);
+    change(status);
+    const exitCode = await health.status({ writer: { status: async () => status }, print });
     return { text, exitCode };
   } finally {
     Object.assign(process.stdout, { isTTY, columns, hasColors });
@@ -73,6 +76,18 @@ test.each([80, 120])('fits %d columns, aligned', async (columns) => {
   const table = lines.slice(2, lines.indexOf('', 2));
   const [head] = table;
   for (const line of table) expect(line.slice(0, head.indexOf('FINDING'))).toMatch(/^([✓!✗ ] {2}\S* +| +)$/);
+});
+
+test.each([80, 120])('cuts no path off and wraps a long name in %d columns', async (columns) => {
+  const file = `/srv/${'a-rather-long-folder/'.repeat(8)}snapshots/8f6b7c1e.1`;
+  const long = 'before the migration of the tables '.repeat(6).trim();
+  const { text } = await screen(BAD, columns, (status) => {
+    status.checks[0].reason = `The manifest ${file} is damaged.`;
+    status.latest.name = long;
+  });
+  expect(width(text)).toBeLessThanOrEqual(columns);
+  expect(joined(text)).toContain(file);
+  expect(text.replace(/\s+/g, ' ')).toContain(`latest ${long}, `);
 });
 
 test('through a pipe every check has one line, and no colour', async () => {

@@ -6,6 +6,7 @@ const { spawnSync } = require('node:child_process');
 const path = require('node:path');
 const retention = require('../../lib/cli/retention.js');
 const { clearEnvironment } = require('../support/environment.js');
+const { width } = require('../support/screens.js');
 
 const CLI = path.join(__dirname, '..', '..', 'bin', 'snapshot-writer.cjs');
 
@@ -84,6 +85,11 @@ describe('prune', () => {
     expect(text).toContain('snapshot-writer acknowledge');
     expect(text).toContain('The bucket was left out (S3_UNREACHABLE): nobody answers.');
     expect(exitCode).toBe(1);
+    const long = {
+      ...collapse,
+      reason: `"${RESULT.kept[0].name}" is empty, "${RESULT.removed[0].name}" was not`,
+    };
+    expect(width((await run({ collapse: long }, 80)).text)).toBeLessThanOrEqual(80);
   });
 
   test.each([['--keep-last', 'x'], ['--keep-daily', '1.5'], ['--tier', 'tape'], ['--keep-last']])(

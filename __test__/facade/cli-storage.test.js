@@ -7,31 +7,9 @@ const path = require('node:path');
 const commands = require('../../lib/cli/commands.js');
 const storage = require('../../lib/cli/storage.js');
 const { clearEnvironment } = require('../support/environment.js');
+const { onTerminal, run, width } = require('../support/screens.js');
 
 const CLI = path.join(__dirname, '..', '..', 'bin', 'snapshot-writer.cjs');
-
-/** Runs one command on a writer that has these methods; resolves with its text and exit code. */
-async function run(command, writer, options = {}, ...args) {
-  let text;
-  const print = (value, describe) => {
-    text = describe(value);
-  };
-  const exitCode = await command({ writer, options, print, confirm: async () => {} }, ...args);
-  return { text, exitCode };
-}
-
-/** As if standard output were a terminal of that width. */
-async function onTerminal(columns, action) {
-  const before = [process.stdout.isTTY, process.stdout.columns];
-  Object.assign(process.stdout, { isTTY: true, columns });
-  try {
-    return await action();
-  } finally {
-    Object.assign(process.stdout, { isTTY: before[0], columns: before[1] });
-  }
-}
-
-const width = (text) => Math.max(...text.split('\n').map((line) => line.length));
 
 const SNAPSHOT = {
   name: 'scheduled_2026-01-02T03-04-05-678Z',

@@ -7,6 +7,7 @@ const commands = require('../../lib/cli/commands.js');
 const format = require('../../lib/cli/format.js');
 const { clearEnvironment } = require('../support/environment.js');
 const { makeFolder, removeFolder } = require('../support/folders.js');
+const { joined, onTerminal, width } = require('../support/screens.js');
 
 const CLI = path.join(__dirname, '..', '..', 'bin', 'snapshot-writer.cjs');
 const LIB = path.join(__dirname, '..', '..', 'lib');
@@ -71,6 +72,14 @@ test('an inner error is told when the message does not hold it', () => {
   expect(text.stdout).toBe('1\n');
   const json = spawnSync(process.execPath, ['-e', script, '{"json":true}'], { encoding: 'utf8' });
   expect(JSON.parse(json.stdout.replace(/1\n$/, '')).error.causes).toEqual(['errno 28']);
+});
+
+test('what is logged twice is said once', () => {
+  const script = `
+    const { runCommand } = require(${JSON.stringify(path.join(LIB, 'cli', 'session.js'))});
+    runCommand({}, async ({ log }) => ['a', 'b', 'a'].forEach((message) => log.warn(message)));`;
+  const { stderr } = spawnSync(process.execPath, ['-e', script], { encoding: 'utf8' });
+  expect(stderr).toBe('warning: a\nwarning: b\n');
 });
 
 describe('bootstrap', () => {
@@ -160,5 +169,39 @@ describe('formats', () => {
     // eslint-disable-next-line no-control-regex
     expect(text).not.toMatch(/\x1b/);
     expect(text.split('\n').length).toBeGreaterThan(2);
+  });
+
+  test.each([
+    ['a path', '/srv/applications/a-rather-long-name/production/backups/snapshots/8f6b7c1e.1'],
+    ['a name without a place to break', 'x'.repeat(90)],
+    ['a name of characters that take two columns', '漢字'.repeat(40)],
+  ])('a table cuts nothing off: %s', (_, long) => {
+    const text = format.table(['', 'WHAT'], [['✓', `see ${long}, please`]], { widths: [1, 25] });
+    expect(text).not.toContain('…');
+    expect(joined(text)).toContain(`${long},`);
+    expect(width(text)).toBeLessThanOrEqual(28);
+    expect(text).toMatch(/^✓ {2}see/m);
+  });
+
+  test('a path breaks at a folder', () => {
+    const text = format.table(['WHAT'], [['/srv/app/prisma/backups/snapshots']], { widths: [20] });
+    expect(text).toBe('WHAT\n/srv/app/prisma/\nbackups/snapshots');
+  });
+
+  test('colour takes no room', () => {
+    const red = '\x1b[31mFAILED\x1b[39m';
+    expect(format.table(['RESULT'], [[red]], { widths: [6] })).toBe(`RESULT\n${red}`);
+  });
+
+  test('values wrap on a terminal, beside their names', async () => {
+    const pairs = [
+      ['latest', `${'name '.repeat(30)}end`],
+      ['key', 'k'.repeat(150)],
+    ];
+    const text = await onTerminal(80, () => format.facts(pairs));
+    expect(width(text)).toBeLessThanOrEqual(80);
+    expect(joined(text)).toContain('k'.repeat(150));
+    for (const line of text.split('\n')) expect(line).toMatch(/^(latest {2}name|key {5}k| {8}\S)/);
+    expect(format.facts(pairs).split('\n')).toHaveLength(2);
   });
 });

@@ -5,7 +5,7 @@
 const { diagnose } = require('../../lib/doctor/index.js');
 const { doctor } = require('../../lib/cli/doctor.js');
 const { clearEnvironment } = require('../support/environment.js');
-const { onTerminal, run, width } = require('../support/screens.js');
+const { joined, onTerminal, run, width } = require('../support/screens.js');
 
 const GB = 1e9;
 const LOOK = { size: 5e6, mode: 0o644, owner: 1, device: 7, pageSize: 4096, isWal: false, walSize: null };
@@ -200,6 +200,39 @@ test.each([
   if (verdict === 'problem' || verdict === 'warning') expect(found.advice).not.toBeNull();
 });
 
+test.each(['DATABASE_CORRUPT', 'DATABASE_INVALID'])(
+  '%s is a problem of the database, told once',
+  async (code) => {
+    const { ok, findings } = await judge({ content: { error: { code, message: 'the file is damaged' } } });
+    const problems = findings.filter((one) => one.verdict === 'problem');
+    expect(ok).toBe(false);
+    expect(problems).toMatchObject([{ check: 'database', finding: 'The file is damaged.' }]);
+    expect(problems[0].advice).toMatch(/restore/);
+  },
+);
+
+test('a database that is locked is unknown, and no problem', async () => {
+  const content = { error: { code: 'DATABASE_BUSY', message: 'it is locked' } };
+  expect(await finding('database', { content })).toMatchObject({ verdict: 'ok' });
+  expect(await finding('catalog', { content })).toMatchObject({
+    verdict: 'unknown',
+    finding: 'It is locked.',
+  });
+});
+
+test('a worker that cannot be run is a problem', async () => {
+  const failure = Object.assign(new Error('the addon is missing'), { code: 'WORKER_FAILED' });
+  const places = { databaseUrl: '/d/app.db', snapshotDir: '/r' };
+  const { ok, verdict, findings } = await diagnose(places, () => Promise.reject(failure));
+  expect({ ok, verdict }).toEqual({ ok: false, verdict: 'problem' });
+  expect(findings.find(({ check }) => check === 'worker')).toEqual({
+    check: 'worker',
+    verdict: 'problem',
+    finding: 'The addon is missing.',
+    advice: 'See docs/errors.md for WORKER_FAILED.',
+  });
+});
+
 test('a clock that was never set is told without a bucket', async () => {
   const clock = jest.spyOn(Date, 'now').mockReturnValue(Date.parse('1970-01-02T00:00:00Z'));
   const found = await finding('clock', {});
@@ -275,6 +308,15 @@ describe('the screen', () => {
     expect(width(text)).toBeLessThanOrEqual(columns);
     // eslint-disable-next-line no-control-regex
     expect(text).toMatch(/\x1b\[31mFound/);
+  });
+
+  test.each([80, 120])('cuts no command off in %d columns', async (columns) => {
+    const folder = `/srv/${'a-rather-long-folder/'.repeat(8)}backups`;
+    const { text } = await onTerminal(columns, () =>
+      show({ repository: { ...REPOSITORY, mode: 0o777 } }, { snapshotDir: folder }),
+    );
+    expect(width(text)).toBeLessThanOrEqual(columns);
+    expect(joined(text)).toContain(`chmod o-w${folder}`);
   });
 
   test('has no colour through a pipe, and each finding on its line', async () => {

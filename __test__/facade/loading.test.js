@@ -1,5 +1,6 @@
 'use strict';
 
+const { spawnSync } = require('node:child_process');
 const { clearEnvironment } = require('../support/environment.js');
 const { makeFolder, removeFolder } = require('../support/folders.js');
 const fs = require('node:fs');
@@ -28,6 +29,17 @@ test('requiring and constructing neither make nor change a file', () => {
 test('no native addon is loaded into the application', () => {
   jest.isolateModules(() => require('../../index.js'));
   expect(Object.keys(require.cache).filter((file) => file.endsWith('.node'))).toEqual([]);
+});
+
+test('of packages it loads what it needs itself, and nothing that only the command line does', () => {
+  const script = 'require(process.argv[1]); console.log(Object.keys(require.cache).join("\\n"))';
+  const root = path.join(__dirname, '..', '..');
+  const { stdout } = spawnSync(process.execPath, ['-e', script, root], { encoding: 'utf8' });
+  const files = stdout.split('\n').filter(Boolean);
+  expect(files).toContain(path.join(root, 'lib', 'snapshot-writer.js'));
+  expect(files.filter((file) => file.startsWith(path.join(root, 'lib', 'cli')))).toEqual([]);
+  const packages = files.map((file) => /node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(file)?.[1]).filter(Boolean);
+  expect([...new Set(packages)].sort()).toEqual(['croner', 'fastest-levenshtein']);
 });
 
 test('properties follow the environment at each read', () => {

@@ -70,11 +70,10 @@ test('the others follow the facts', () => {
 });
 
 test('the histogram is cumulative', () => {
-  const { durations, ...rest } = Object.fromEntries(
+  const histogram = Object.fromEntries(
     Object.entries(samples(text())).filter(([name]) => name.startsWith('snapshot_duration_seconds')),
   );
-  expect(durations).toBeUndefined();
-  expect(rest).toEqual({
+  expect(histogram).toEqual({
     'snapshot_duration_seconds_bucket{le="0.1"}': 0,
     'snapshot_duration_seconds_bucket{le="0.5"}': 3,
     'snapshot_duration_seconds_bucket{le="1"}': 7,

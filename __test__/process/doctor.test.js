@@ -164,6 +164,20 @@ test('a database that is missing, or none, is a problem', async (t) => {
   assertFinding(await diagnose(rig), 'database', 'warning', /is empty/);
 });
 
+test('a database whose schema is damaged is a problem', async (t) => {
+  const rig = makeRig(t);
+  createDatabase(rig.database);
+  const bytes = fs.readFileSync(rig.database);
+  // Behind the header, which stays as it is: the page that holds the schema.
+  bytes.fill(0xff, 100, 4096);
+  fs.writeFileSync(rig.database, bytes);
+  const found = await diagnose(rig);
+  const { advice } = assertFinding(found, 'database', 'problem', /malformed|corrupt|damaged/);
+  assert.match(advice, /restore/);
+  assert.equal(finding(found, 'catalog').verdict, 'unknown');
+  assert.equal(found.code, 3);
+});
+
 const CATALOGS = {
   'without its table': ['DROP TABLE Snapshot', 'warning', /no Snapshot table/],
   'with a missing column': [
@@ -263,13 +277,13 @@ test('PM2 that kills too early is found, of this process and of others', async (
   assertFinding(await diagnose(rig), 'pm2', 'warning', new RegExp(`pid ${child.pid} 2000 ms`));
 });
 
-test('without a worker, what can be told is told', async (t) => {
+test('without a worker nothing works: a problem, beside what can be told', async (t) => {
   const rig = makeRig(t);
   createDatabase(rig.database);
   const { ok, verdict, findings } = await rig.newWriter({ nodePath: '/no/such/node' }).doctor();
-  assert.deepEqual([ok, verdict], [true, 'unknown']);
+  assert.deepEqual([ok, verdict], [false, 'problem']);
   const of = (check) => findings.find((one) => one.check === check);
-  assert.equal(of('worker').verdict, 'unknown');
+  assert.equal(of('worker').verdict, 'problem');
   assert.match(of('worker').advice, /WORKER_FAILED/);
   for (const check of ['database', 'catalog', 'repository'])
     assert.equal(of(check).verdict, 'unknown', check);

@@ -14,7 +14,7 @@ const { mountSmall } = require('../support/mounts.js');
 const { startConnection } = require('../support/processes.js');
 const { assertAllVerify, makeRig, refused } = require('../support/rig.js');
 
-const CHECKS = ['image', 'integrity_check', 'foreign_key_check', 'row_counts', 'migrations'];
+const CHECKS = ['image', 'integrity_check', 'foreign_key_check', 'content', 'row_counts', 'migrations'];
 
 for (const journalMode of ['delete', 'wal']) {
   test(`a good snapshot passes, with what was measured (${journalMode})`, async (t) => {
@@ -199,6 +199,58 @@ for (const [what, { check, detail, before, after, migrations, options }] of Obje
   });
 }
 
+const LOSSES = {
+  'without a row': (file) => withDatabase(file, (db) => db.exec(EMPTYING)),
+  'without a byte': (file) => fs.truncateSync(file, 0),
+};
+const EMPTYING = 'DELETE FROM Reality; DELETE FROM RecursionPath; DELETE FROM ConsciousnessField';
+
+for (const [what, lose] of Object.entries(LOSSES)) {
+  test(`a snapshot ${what} fails until somebody says that the loss is meant`, async (t) => {
+    const rig = makeRig(t);
+    createDatabase(rig.database);
+    await rig.writer.createSnapshot('full');
+    lose(rig.database);
+    await rig.writer.createSnapshot('first empty one');
+    await rig.writer.createSnapshot('second empty one');
+    const assertions = [{ name: 'realities', sql: 'SELECT count(*) FROM Reality', min: 1 }];
+
+    const report = await rig.writer.drill({ assertions });
+
+    assert.equal(report.outcome, 'failed');
+    assert.match(report.reason, /^content: the database in it is empty, and "full" before it was not/);
+    assert.deepEqual(failed(report), ['content', 'assertion: realities']);
+    assert.equal((await rig.writer.drill({ name: 'full', maxDrift: 1 })).outcome, 'passed');
+    await rig.writer.acknowledge();
+    assert.deepEqual(failed(await rig.writer.drill()), []);
+  });
+
+  test(`a snapshot ${what} of a database that never had any passes, every check made`, async (t) => {
+    const rig = makeRig(t);
+    createDatabase(rig.database);
+    lose(rig.database);
+    await rig.writer.createSnapshot('empty');
+    withDatabase(rig.database, (db) => {
+      if (what === 'without a row') insertRealities(db, 1);
+    });
+    await rig.writer.createSnapshot('later');
+    const report = await rig.writer.drill({ name: 'empty' });
+    assert.equal(report.outcome, 'passed', report.reason);
+    assert.deepEqual(
+      report.checks.map(({ name, outcome }) => [name, outcome]),
+      CHECKS.map((name) => [name, 'passed']),
+    );
+  });
+}
+
+test('an empty plain file of the old module fails beside a snapshot with content', async (t) => {
+  const rig = makeRig(t);
+  createDatabase(rig.database);
+  await rig.writer.createSnapshot('full');
+  fs.writeFileSync(path.join(rig.snapshotDir, 'snapshot_2099-01-01T00-00-00-000Z.db'), '');
+  assert.deepEqual(failed(await rig.writer.drill()), ['content']);
+});
+
 test('more drift than the limit passes under a higher one', async (t) => {
   const rig = makeRig(t);
   createDatabase(rig.database);
@@ -256,6 +308,26 @@ test('a bad assertion is refused by its name and is no drill', async (t) => {
   assert.deepEqual(await rig.writer.drills(), []);
   assert.equal(contentOf(rig.database), before);
   assert.equal(fs.existsSync(rig.path('x.db')), false);
+});
+
+test('while the snapshot is read, others are made, and it is deleted itself', async (t) => {
+  const rig = makeRig(t, { lockTimeoutMs: 1_000 });
+  createDatabase(rig.database, { megabytes: 1 });
+  await rig.writer.createSnapshot('drilled');
+  const drill = await whilePaused(
+    rig,
+    'drill.opened',
+    () => rig.writer.drill({ tier: 'local' }),
+    async () => {
+      assert.deepEqual(await rig.newWriter().drills(), [], 'the drill goes on');
+      withDatabase(rig.database, (db) => db.exec('DELETE FROM Filler'));
+      await rig.newWriter({ lockTimeoutMs: 1_000 }).createSnapshot('meanwhile');
+      await rig.newWriter({ lockTimeoutMs: 1_000 }).deleteSnapshot('drilled');
+    },
+  );
+  assert.equal(drill.value?.checks[0].outcome, 'passed', String(drill.reason?.stack));
+  assert.equal(drill.value.snapshot.name, 'drilled');
+  assert.deepEqual(await rig.writer.drills(), [drill.value]);
 });
 
 test('while the copy is checked, snapshots are made and deleted', async (t) => {

@@ -8,7 +8,7 @@ const path = require('node:path');
 const { after, before, describe, test } = require('node:test');
 const { createDatabase, insertRealities, withDatabase } = require('../support/database.js');
 const { filesBelow, flipBit } = require('../support/files.js');
-const { PREFIX, assertSecretKept, makeS3Rig, wipe } = require('../support/s3.js');
+const { PREFIX, assertSecretKept, makeS3Rig, settled, wipe } = require('../support/s3.js');
 const { startWeed } = require('../support/s3-servers.js');
 
 describe('a drill of what is in a bucket', () => {
@@ -41,6 +41,19 @@ describe('a drill of what is in a bucket', () => {
         ['s3', 'passed'],
       ],
     );
+  });
+
+  test('keeps nobody waiting while it downloads', async (t) => {
+    const rig = await prepare(t);
+    const download = rig.proxy.hold(/^GET .*packs/);
+    const drill = settled(rig.writer.drill({ tier: 's3' }));
+    await download.reached;
+    const { snapshot } = await rig.newWriter({ lockTimeoutMs: 500 }).createSnapshot('meanwhile');
+    assert.equal(snapshot.name, 'meanwhile');
+    download.release();
+    const { value, error } = await drill;
+    assert.equal(value?.outcome, 'passed', `${value?.reason} ${error?.stack}`);
+    assert.equal(value.snapshot.name, 'first');
   });
 
   test('passes on a host that has nothing else', async (t) => {

@@ -30,4 +30,12 @@ function width(text) {
   return Math.max(...lines.map((line) => line.length));
 }
 
-module.exports = { run, onTerminal, width };
+/** The text without line breaks and margins, in which a word is whole that went over several lines. */
+function joined(text) {
+  return text
+    .split('\n')
+    .map((line) => line.trim())
+    .join('');
+}
+
+module.exports = { run, onTerminal, width, joined };

@@ -2,12 +2,14 @@
 
 // The diagnosis as a screen.
 
-const { table, widthsWithRest } = require('./format.js');
+const { count, table, widthsWithRest } = require('./format.js');
 const exitCodes = require('./exit-codes.js');
 const { mark, paint } = require('./marks.js');
 
 /** In the words of the marks; what is unknown has none of them. */
 const MARKS = { ok: 'ok', warning: 'warning', problem: 'critical' };
+/** What the headline counts. */
+const PLURALS = { problem: 'problems', warning: 'warnings', unknown: 'unknown' };
 
 async function doctor({ writer, print }) {
   const diagnosis = await writer.doctor();
@@ -24,25 +26,15 @@ function describe({ verdict, findings }) {
     // Below what it is about; the arrow tells the two apart.
     advice === null ? finding : `${finding}\n-> ${advice}`,
   ]);
-  return [headline(verdict, findings), table(['', 'CHECK', 'FINDING'], rows, { widths, prose: true })].join(
-    '\n\n',
-  );
+  return [headline(verdict, findings), table(['', 'CHECK', 'FINDING'], rows, { widths })].join('\n\n');
 }
 
 function headline(verdict, findings) {
-  const count = (how, noun) => {
-    const number = findings.filter((finding) => finding.verdict === how).length;
-    return number === 0 ? [] : [`${number} ${noun}${number === 1 ? '' : 's'}`];
-  };
-  const found = [
-    ...count('problem', 'problem'),
-    ...count('warning', 'warning'),
-    ...count('unknown', 'unknown'),
-  ];
-  const text =
-    found.length === 0
-      ? 'Everything is in order.'
-      : `Found ${found.join(', ').replace(/unknowns$/, 'unknown')}.`;
+  const number = (how) => findings.filter((finding) => finding.verdict === how).length;
+  const found = Object.entries(PLURALS)
+    .filter(([how]) => number(how) > 0)
+    .map(([how, plural]) => count(number(how), how, plural));
+  const text = found.length === 0 ? 'Everything is in order.' : `Found ${found.join(', ')}.`;
   return paint(text, MARKS[verdict] ?? 'warning');
 }
 

@@ -2,7 +2,7 @@
 
 // The commands about restore drills.
 
-const { age, duration, facts, table, time, widthsWithRest } = require('./format.js');
+const { age, duration, facts, isNarrow, table, time, widthsWithRest } = require('./format.js');
 const exitCodes = require('./exit-codes.js');
 const { mark, paint } = require('./marks.js');
 
@@ -58,27 +58,43 @@ function checkTable(checks) {
   const nameWidth = Math.min(WIDEST_NAME, Math.max(...checks.map(({ name }) => name.length)));
   return table(['', 'CHECK', 'RESULT', 'DETAIL'], rows, {
     widths: widthsWithRest(1, nameWidth, 7),
-    prose: true,
   });
 }
 
 async function drills({ writer, print }) {
   print(await writer.drills(), (history) => {
     if (history.length === 0) return 'No restore drill yet. "snapshot-writer drill" makes one.';
-    const rows = history.map(({ at, outcome, tier, rtoMs, rpoMs, snapshot, reason }) => [
-      time(at),
-      paint(outcome, VERDICTS[outcome]),
-      tier ?? 'both',
-      rtoMs === null ? '-' : duration(rtoMs),
-      rpoMs === null ? '-' : span(rpoMs),
-      [snapshot?.name, reason].filter(Boolean).join(': '),
-    ]);
-    return table(['WHEN', 'OUTCOME', 'TIER', 'RECOVERY', 'LOSS', 'SNAPSHOT'], rows, {
-      rightAligned: [3, 4],
-      widths: widthsWithRest(16, 12, 5, 8, 6),
-      prose: true,
-    });
+    return isNarrow() ? narrowHistory(history) : wideHistory(history);
   });
+}
+
+function wideHistory(history) {
+  const rows = history.map(({ at, outcome, tier, rtoMs, rpoMs, snapshot, reason }) => [
+    time(at),
+    paint(outcome, VERDICTS[outcome]),
+    tier ?? 'both',
+    rtoMs === null ? '-' : duration(rtoMs),
+    rpoMs === null ? '-' : span(rpoMs),
+    [snapshot?.name, reason].filter(Boolean).join(': '),
+  ]);
+  return table(['WHEN', 'OUTCOME', 'TIER', 'RECOVERY', 'LOSS', 'SNAPSHOT'], rows, {
+    rightAligned: [3, 4],
+    widths: widthsWithRest(16, 12, 5, 8, 6),
+  });
+}
+
+/** Each drill in a few lines: a name that is cut in two cannot be told from the one above it. */
+function narrowHistory(history) {
+  const rows = history.map(({ at, outcome, tier, rtoMs, rpoMs, snapshot, reason }) => {
+    const figures = [
+      `tier ${tier ?? 'both'}`,
+      rtoMs !== null && `recovery ${duration(rtoMs)}`,
+      rpoMs !== null && `loss ${span(rpoMs)}`,
+    ];
+    const lines = [snapshot?.name, figures.filter(Boolean).join(', '), reason];
+    return [time(at), paint(outcome, VERDICTS[outcome]), lines.filter(Boolean).join('\n')];
+  });
+  return table(['WHEN', 'OUTCOME', 'SNAPSHOT'], rows, { widths: widthsWithRest(16, 12) });
 }
 
 const span = (milliseconds) => age(new Date(0), milliseconds);

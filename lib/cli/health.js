@@ -25,7 +25,7 @@ function describe(now) {
 function checkTable(checks) {
   const nameWidth = Math.max(...checks.map(({ name }) => name.length));
   const rows = checks.map(({ name, verdict, reason }) => [mark(verdict), name, reason]);
-  return table(['', 'CHECK', 'FINDING'], rows, { widths: widthsWithRest(1, nameWidth), prose: true });
+  return table(['', 'CHECK', 'FINDING'], rows, { widths: widthsWithRest(1, nameWidth) });
 }
 
 function summary(now) {

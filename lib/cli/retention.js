@@ -4,10 +4,8 @@
 
 const { InvalidArgumentError, Option } = require('commander');
 const exitCodes = require('./exit-codes.js');
-const { size, table, time, widthsWithRest } = require('./format.js');
+const { isNarrow, paragraph, size, table, time, widthsWithRest } = require('./format.js');
 
-/** Columns from which a reason has a column of its own. */
-const WIDE = 110;
 const LONGEST_NAME = 36;
 
 const RULES = {
@@ -47,9 +45,11 @@ function describe(result) {
     lines(result),
     summary(result),
     collapse &&
-      `Nothing from before a loss of content is removed: ${collapse.reason}.\n` +
-        'If that is as it should be, run "snapshot-writer acknowledge".',
-    bucketFailure && `The bucket was left out (${bucketFailure.code}): ${bucketFailure.message}.`,
+      paragraph(
+        `Nothing from before a loss of content is removed: ${collapse.reason}.\n` +
+          'If that is as it should be, run "snapshot-writer acknowledge".',
+      ),
+    bucketFailure && paragraph(`The bucket was left out (${bucketFailure.code}): ${bucketFailure.message}.`),
   ]
     .filter(Boolean)
     .join('\n\n');
@@ -61,17 +61,17 @@ function lines({ kept, removed }) {
     ...kept.map((line) => ({ ...line, what: 'keep' })),
     ...removed.map((line) => ({ ...line, what: 'remove' })),
   ].sort((one, other) => other.createdAt - one.createdAt);
-  const isNarrow = process.stdout.isTTY && (process.stdout.columns || 80) < WIDE;
+  const narrow = isNarrow();
   const rows = all.map(({ createdAt, what, name, reasons }) => {
     const why = reasons.join('; ');
-    return [time(createdAt), what, ...(isNarrow ? [`${name}\n${why}`] : [name, why])];
+    return [time(createdAt), what, ...(narrow ? [`${name}\n${why}`] : [name, why])];
   });
-  if (isNarrow) {
-    return table(['CREATED', 'WHAT', 'NAME AND WHY'], rows, { widths: widthsWithRest(16, 6), prose: true });
+  if (narrow) {
+    return table(['CREATED', 'WHAT', 'NAME AND WHY'], rows, { widths: widthsWithRest(16, 6) });
   }
   const name = Math.min(LONGEST_NAME, Math.max(...all.map((line) => line.name.length)));
   const widths = widthsWithRest(16, 6, name);
-  return table(['CREATED', 'WHAT', 'NAME', 'WHY'], rows, { widths, prose: true });
+  return table(['CREATED', 'WHAT', 'NAME', 'WHY'], rows, { widths });
 }
 
 function summary({ dryRun, kept, removed, swept, freedBytes, repacked }) {

@@ -29,18 +29,19 @@ async function runCommand(options, action) {
 }
 
 function makeSession(options, signal, progress) {
+  const log = stderrLog(progress);
   const writer = new SnapshotWriter({
     databaseUrl: options.databaseUrl,
     snapshotDir: options.snapshotDir,
     signal,
     onProgress: (step) => progress.update(step),
-    log: stderrLog(progress),
+    log,
   });
   return {
     writer,
     options,
     signal,
-    log: stderrLog(progress),
+    log,
     /** `compose` makes up the question, and is only called when somebody can be asked. */
     confirm: async (compose) => (options.yes ? undefined : confirm(compose)),
     /** With --json the value itself, else the lines made of it; both on standard output. */
@@ -53,7 +54,13 @@ function makeSession(options, signal, progress) {
 
 /** Log lines go to standard error, whatever --json says; details are for applications. */
 function stderrLog(progress) {
-  const say = (label) => (message) => progress.say(`${label}${message}`);
+  const said = new Set();
+  const say = (label) => (message) => {
+    const line = `${label}${message}`;
+    // A command that looks at the same thing twice says it once.
+    if (!said.has(line)) progress.say(line);
+    said.add(line);
+  };
   return { error: say('error: '), warn: say('warning: '), info: say(''), debug: () => {} };
 }
 

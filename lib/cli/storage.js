@@ -63,7 +63,7 @@ function describe(result) {
 function checkTable(checks) {
   const rows = checks.map((one) => [one.name, outcome(one), why(one)]);
   const nameWidth = Math.max(...rows.map(([name]) => name.length), 'CHECK'.length);
-  return table(['CHECK', 'RESULT', 'DETAIL'], rows, { widths: widthsWithRest(nameWidth, 6), prose: true });
+  return table(['CHECK', 'RESULT', 'DETAIL'], rows, { widths: widthsWithRest(nameWidth, 6) });
 }
 
 function outcome({ ok, required }) {

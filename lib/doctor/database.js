@@ -2,7 +2,7 @@
 
 // What the facts about the database mean.
 
-const { size } = require('../cli/format.js');
+const { size } = require('../words.js');
 const { ok, warning, problem, judged, sentence, list } = require('./findings.js');
 const { migrationsOnDisk, usesPrisma } = require('./prisma-project.js');
 
@@ -11,12 +11,21 @@ const LARGEST_INT = 2 ** 31 - 1;
 /** A write-ahead log as large as this is not checkpointed. */
 const LARGE_WAL = 256 * 1024 * 1024;
 
+/** Codes that say that the file is no sound database. */
+const DAMAGE = ['DATABASE_CORRUPT', 'DATABASE_INVALID'];
+const ADVICE = {
+  DATABASE_NOT_FOUND:
+    'Correct DATABASE_URL, or run "snapshot-writer restore" or bootstrapDatabase() to bring it back.',
+  DATABASE_CORRUPT:
+    'Stop the application and restore the newest snapshot that "snapshot-writer drill" passes.',
+  DATABASE_INVALID: 'Correct DATABASE_URL; if it is the right file, restore a snapshot.',
+};
+
 function judgeDatabase(facts, { databasePath }, config) {
   const { database, content } = facts;
+  const failure = database?.error ?? damage(content?.error);
   return [
-    database?.error
-      ? missing(database.error)
-      : judged('database', database, (look) => file(look, databasePath)),
+    failure ? unusable(failure) : judged('database', database, (look) => file(look, databasePath)),
     judged('journal', database, journal),
     judged('catalog', content, ({ catalog }) => judgeCatalog(catalog)),
     ...(database?.value ? [clamped(database.value, content?.value?.catalog, config)].filter(Boolean) : []),
@@ -24,12 +33,13 @@ function judgeDatabase(facts, { databasePath }, config) {
   ];
 }
 
-function missing({ code, message }) {
-  const advice =
-    code === 'DATABASE_NOT_FOUND'
-      ? 'Correct DATABASE_URL, or run "snapshot-writer restore" or bootstrapDatabase() to bring it back.'
-      : 'Correct DATABASE_URL; if it is the right file, restore a snapshot.';
-  return problem('database', sentence(message), advice);
+/** What opening the database showed of the database itself; a lock, say, is not about that. */
+function damage(error) {
+  return DAMAGE.includes(error?.code) ? error : undefined;
+}
+
+function unusable({ code, message }) {
+  return problem('database', sentence(message), ADVICE[code] ?? ADVICE.DATABASE_INVALID);
 }
 
 function file({ size: bytes, pageSize }, databasePath) {

@@ -7,7 +7,7 @@
 
 const { jobConfig } = require('../config.js');
 const { judgeDatabase } = require('./database.js');
-const { worst, unknown, sentence } = require('./findings.js');
+const { worst, problem, unknown, sentence } = require('./findings.js');
 const { findPlaces } = require('./places.js');
 const { judgeProcesses } = require('./processes.js');
 const { judgeRuntime } = require('./runtime.js');
@@ -35,8 +35,9 @@ async function gather(places, config, runJob) {
     return { facts };
   } catch (error) {
     if (error.code === 'ABORTED') throw error;
-    const advice = 'See docs/errors.md for ' + error.code + '.';
-    return { facts: {}, failure: unknown('worker', sentence(error.message), advice) };
+    // Nothing else of this package works either.
+    const advice = `See docs/errors.md for ${error.code}.`;
+    return { facts: {}, failure: problem('worker', sentence(error.message), advice) };
   }
 }
 

@@ -3,6 +3,7 @@
 // Who has the database open, with which SQLite, and what that means.
 
 const path = require('node:path');
+const { count } = require('../words.js');
 const { ok, warning, problem, unknown, list } = require('./findings.js');
 
 /** Sources from this day on have the fix, in every line of releases that got it (3.51.3, 3.50.7, 3.44.6). */
@@ -34,7 +35,7 @@ function whoHasItOpen({ holders, hidden, exclusive }) {
   const closed =
     hidden.length === 0
       ? ''
-      : ` (${count(hidden.length, 'process', 'es')} of its owner cannot be looked into)`;
+      : ` (${count(hidden.length, 'process', 'processes')} of its owner cannot be looked into)`;
   if (exclusive !== null) {
     return warning(
       'processes',
@@ -156,7 +157,5 @@ function compare(a, b) {
   const different = a.findIndex((number, index) => number !== b[index]);
   return different < 0 ? 0 : a[different] - b[different];
 }
-
-const count = (number, noun, plural = 's') => `${number} ${noun}${number === 1 ? '' : plural}`;
 
 module.exports = { judgeProcesses };

@@ -2,7 +2,7 @@
 
 // Disks, the repository, the bucket, and the clock.
 
-const { size } = require('../cli/format.js');
+const { size } = require('../words.js');
 const { ok, warning, problem, unknown, judged, sentence, list } = require('./findings.js');
 
 /** Left to others on every disk. */

@@ -67,6 +67,12 @@ pub(crate) fn acknowledge(context: &Context) -> Result<Value> {
     Ok(json!({ "acknowledged": found }))
 }
 
+/// When the newest snapshot was made at the time when somebody last said so.
+pub(crate) fn acknowledged_until(context: &Context, lineage: Uuid) -> Result<Option<Timestamp>> {
+    let acknowledged: Acknowledged = context.repository.read_json(FILE)?.unwrap_or_default();
+    Ok(acknowledged.get(&lineage).map(|content| content.created_at))
+}
+
 /// `None`: no database is configured, or no snapshot is certain to be of it.
 fn lineage_of(context: &Context, heads: &[Head]) -> Result<Option<Uuid>> {
     if context.config.database_path.is_none() {

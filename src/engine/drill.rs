@@ -4,6 +4,7 @@
 //! folder; the checks run on that copy. The file goes with the process, however that ends.
 
 mod checks;
+mod content;
 mod newest;
 
 use std::fs::File;
@@ -22,8 +23,9 @@ use crate::database::image::FileImage;
 use crate::error::{Code, Error, Result, fail};
 use crate::failpoint;
 use crate::finding::{Check, Outcome};
-use crate::priority;
 use crate::repository::drills::{self, Drill, Subject};
+use crate::repository::lock::Lock;
+use crate::repository::tiers::Tier;
 use crate::storage::{free_bytes, io_error};
 use newest::Newest;
 
@@ -107,8 +109,7 @@ impl Request {
 }
 
 fn conduct(context: &Context, request: &Request, assertions: &[Assertion], drill: &mut Drill) -> Result<()> {
-    // Nothing of the snapshot may be deleted while it is read.
-    let lock = context.lock_for_reading("drill")?;
+    let lock = lock(context)?;
     let begun = Instant::now();
     let found = match choose(context, request.name.as_deref(), drill)? {
         Some(found) => found,
@@ -121,17 +122,34 @@ fn conduct(context: &Context, request: &Request, assertions: &[Assertion], drill
         created_at,
     });
     drill.rpo_ms = Some(drill.at.duration_since(created_at).as_millis().max(0) as u64);
-    let image = assemble(context, &found)?;
+    let target = open(context, &found, lock)?;
+    failpoint::reached("drill.opened")?;
+    let image = assemble(context, target)?;
     drill.rto_ms = Some(millis(begun.elapsed()));
     drill.checks.push(Check::passed(
         IMAGE,
         format!("{} pages assembled, every hash is right", image.pages),
     ));
-    // Checking takes long and needs nothing of the repository: others may go on.
-    drop(lock);
     failpoint::reached("drill.assembled")?;
-    priority::lower();
-    checks::run(context, request, assertions, image, &mut drill.checks)
+    checks::run(context, request, assertions, &found, image, &mut drill.checks)
+}
+
+/// Keeps others from deleting what is being chosen and opened. In the bucket alone `deleteGraceMs`
+/// does that for all hosts, and nobody here is to wait for a network.
+fn lock(context: &Context) -> Result<Option<Lock>> {
+    match context.tier {
+        Some(Tier::S3) => Ok(None),
+        Some(Tier::Local) | None => context.lock_for_reading("drill"),
+    }
+}
+
+/// Opens every file of a snapshot, and gives the lock back: what is open can be read to its end,
+/// whoever deletes it meanwhile.
+fn open(context: &Context, found: &Found, lock: Option<Lock>) -> Result<Target> {
+    check_restorable(found)?;
+    // An old plain snapshot is one file, which is read to its end when it is opened.
+    let _lock = lock.filter(|_| !matches!(found, Found::Plain(_)));
+    Target::open(context, found)
 }
 
 /// The snapshot to drill; when there is none, the reason is among the checks.
@@ -174,9 +192,7 @@ impl Assembled {
 }
 
 /// What a restore into a missing file does, up to giving the file its name.
-fn assemble(context: &Context, found: &Found) -> Result<Assembled> {
-    check_restorable(found)?;
-    let mut target = Target::open(context, found)?;
+fn assemble(context: &Context, mut target: Target) -> Result<Assembled> {
     let scratch = context.repository.scratch()?;
     let needed = u64::from(target.page_size) * u64::from(target.page_count());
     let free = free_bytes(&scratch)?;
@@ -234,6 +250,8 @@ fn remember(context: &Context, drill: &Drill) {
     if !context.repository.root().is_dir() {
         return;
     }
+    // Whoever gets the exclusive lock may clear the scratch folder, through which the note goes.
+    let _lock = context.lock_for_reading("drill");
     if let Err(error) = drill.save(&context.repository) {
         tracing::warn!(code = error.code.as_str(), reason = %error, "the drill could not be written into the history");
     }

@@ -50,11 +50,7 @@ pub(crate) fn verify(context: &Context, name: &str, level: Level) -> Result<Verd
 }
 
 fn problems(context: &Context, name: &str, level: Level) -> Result<Vec<String>> {
-    let found = match find(context, name) {
-        // A damaged manifest is not in the list of heads; that is damage, not absence.
-        Err(error) if error.code == Code::SnapshotNotFound => return Err(error),
-        other => other?,
-    };
+    let found = find(context, name)?;
     let mut target = Target::open(context, &found)?;
     if level >= Level::Data {
         let total = u64::from(target.page_size) * u64::from(target.page_count());

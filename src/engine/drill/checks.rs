@@ -1,10 +1,11 @@
 //! What is checked on an assembled image.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Assembled, Request, told};
+use super::{Assembled, Request, content, told};
 use crate::config::Check as Level;
 use crate::database::assertions::{self, Assertion};
 use crate::database::check;
@@ -12,8 +13,10 @@ use crate::database::image::{self, ImageDatabase};
 use crate::database::migrations::{self, History};
 use crate::database::row_counts::{self, Counts, Limits};
 use crate::engine::Context;
+use crate::engine::find::Found;
 use crate::error::{Error, Result};
 use crate::finding::Check;
+use crate::priority;
 
 const INTEGRITY: &str = "integrity_check";
 const FOREIGN_KEYS: &str = "foreign_key_check";
@@ -34,13 +37,10 @@ pub(super) fn run(
     context: &Context,
     request: &Request,
     assertions: &[Assertion],
+    found: &Found,
     assembled: Assembled,
     checks: &mut Vec<Check>,
 ) -> Result<()> {
-    if assembled.pages == 0 {
-        checks.push(Check::passed(INTEGRITY, "the image is an empty database"));
-        return Ok(());
-    }
     let mut image = match image::open(Box::new(assembled.into_image())) {
         Ok(image) => image,
         Err(error) => {
@@ -48,9 +48,13 @@ pub(super) fn run(
             return Ok(());
         }
     };
-    let total = 4 + assertions.len() as u64;
+    let total = 5 + assertions.len() as u64;
     let progress = |done| context.host.progress("check", done, total, "checks");
     progress(0);
+    let live = Live::look(context);
+    context.host.check_alive()?;
+    // No lock is held from here on, so nobody waits for us.
+    priority::lower();
     // First, because a statement that is no assertion ends the drill.
     let host = Arc::clone(&context.host);
     let alive = Arc::new(move || host.check_alive().is_ok());
@@ -59,13 +63,15 @@ pub(super) fn run(
     progress(assertions.len() as u64);
     let integrity = check::check(&mut image, Level::Full, alive)?;
     checks.push(verdict(INTEGRITY, integrity, "SQLite finds nothing wrong"));
-    progress(total - 3);
+    progress(total - 4);
     let foreign_keys = check::check_foreign_keys(&image)?;
     checks.push(verdict(FOREIGN_KEYS, foreign_keys, "every row has its parents"));
+    progress(total - 3);
+    checks.push(content::check(context, found, &image)?);
     progress(total - 2);
-    checks.push(rows(context, request, &image)?);
+    checks.push(rows(context, request, &image, &live)?);
     progress(total - 1);
-    checks.push(migrations(context, &image)?);
+    checks.push(migrations(context, &image, &live)?);
     checks.extend(asserted);
     progress(total);
     Ok(())
@@ -78,33 +84,48 @@ fn verdict(name: &str, finding: Option<String>, good: &str) -> Check {
     }
 }
 
-/// What a comparison gives when the image itself does not let it be made.
-fn unreadable(context: &Context, name: &str, error: &Error) -> Result<Check> {
+/// What a check gives when the image itself does not let it be made.
+pub(super) fn unreadable(context: &Context, name: &str, error: &Error) -> Result<Check> {
     context.host.check_alive()?;
     Ok(Check::failed(name, error.story()))
 }
 
-fn rows(context: &Context, request: &Request, image: &ImageDatabase) -> Result<Check> {
+/// What the live database has, or why it cannot be asked.
+struct Live {
+    counts: Result<Counts>,
+    history: Result<History>,
+}
+
+impl Live {
+    /// Takes locks on the database, for moments.
+    fn look(context: &Context) -> Self {
+        let limits = Limits {
+            deadline: Instant::now() + COUNTING,
+            longest_hold: context.config.max_writer_stall(),
+        };
+        let alive = || context.host.check_alive();
+        let counts = |path: PathBuf| row_counts::of_database(&path, &limits, &alive);
+        let history = |path: PathBuf| migrations::of_database(&path, context.deadline());
+        Self {
+            counts: context.database().and_then(counts),
+            history: context.database().and_then(history),
+        }
+    }
+}
+
+fn rows(context: &Context, request: &Request, image: &ImageDatabase, live: &Live) -> Result<Check> {
     let stored = match row_counts::of_image(image) {
         Ok(counts) => counts,
         Err(error) => return unreadable(context, ROWS, &error),
     };
-    let limits = Limits {
-        deadline: Instant::now() + COUNTING,
-        longest_hold: context.config.max_writer_stall(),
-    };
-    let live = context
-        .database()
-        .and_then(|database| row_counts::of_database(&database, &limits, &|| context.host.check_alive()));
-    context.host.check_alive()?;
-    Ok(match live {
-        Ok(live) => drift(&stored, &live, request.max_drift),
+    Ok(match &live.counts {
+        Ok(live) => drift(&stored, live, request.max_drift),
         Err(error) => Check::inconclusive(
             ROWS,
             format!(
                 "{} in the snapshot; the live database cannot be counted: {}",
                 in_words(&stored),
-                told(&error)
+                told(error)
             ),
         ),
     })
@@ -140,15 +161,12 @@ fn drift(stored: &Counts, live: &Counts, limit: f64) -> Check {
         .collect();
     drifts.sort_by(|a, b| b.share.total_cmp(&a.share));
     let tell = |drift: &Drift<'_>| {
-        let Drift {
-            table,
-            stored,
-            live,
-            share,
-        } = drift;
         format!(
-            "{table} has {stored} rows in the snapshot and {live} now ({:.0} %)",
-            share * 100.0
+            "{} has {} rows in the snapshot and {} now ({:.0} %)",
+            drift.table,
+            drift.stored,
+            drift.live,
+            drift.share * 100.0
         )
     };
     let beyond: Vec<&Drift<'_>> = drifts.iter().filter(|drift| drift.share > limit).collect();
@@ -177,7 +195,7 @@ fn in_words(counts: &Counts) -> String {
     format!("{} in {}", number(rows, "row"), number(counts.len() as u64, "table"))
 }
 
-fn migrations(context: &Context, image: &ImageDatabase) -> Result<Check> {
+fn migrations(context: &Context, image: &ImageDatabase, live: &Live) -> Result<Check> {
     let stored = match migrations::of_image(image) {
         Ok(history) => history,
         Err(error) => return unreadable(context, MIGRATIONS, &error),
@@ -191,17 +209,14 @@ fn migrations(context: &Context, image: &ImageDatabase) -> Result<Check> {
             ),
         ));
     }
-    let live = context
-        .database()
-        .and_then(|database| migrations::of_database(&database, context.deadline()));
-    Ok(match live {
-        Ok(live) => compare(&stored, &live),
+    Ok(match &live.history {
+        Ok(live) => compare(&stored, live),
         Err(error) => Check::inconclusive(
             MIGRATIONS,
             format!(
                 "{} applied in the snapshot; the live database cannot be asked: {}",
                 stored.applied.len(),
-                told(&error)
+                told(error)
             ),
         ),
     })

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use crate::database::plain_snapshots::PlainSnapshot;
 use crate::engine::find::{Found, everything, plain_files, plain_objects};
-use crate::engine::{Context, catalog};
+use crate::engine::{Context, catalog, collapse};
 use crate::error::{Error, Result};
 use crate::record::Status;
 use crate::repository::lineage::{self, Lineage};
@@ -33,17 +33,12 @@ pub(super) struct Look {
 /// whoever needs the newest data would not get them.
 pub(super) fn find(context: &Context) -> Result<Look> {
     let (survey, plain) = look(context)?;
-    let Survey {
-        snapshots,
-        damaged,
-        bucket_failure,
-    } = survey;
-    let heads: Vec<Head> = snapshots.into_iter().map(|listed| listed.head).collect();
+    let heads: Vec<Head> = survey.snapshots.into_iter().map(|listed| listed.head).collect();
     let found = match own(context, heads)? {
         Err(others) => Newest::None(others),
         Ok(heads) => {
             let newest = newest_of(heads, plain);
-            match damaged_since(context, damaged, newest.as_ref().map(Found::created_at)) {
+            match damaged_since(context, survey.damaged, newest.as_ref().map(Found::created_at)) {
                 Some(detail) => Newest::Damaged(detail),
                 None => newest.map_or_else(
                     || Newest::None("there is no snapshot of this database".to_owned()),
@@ -52,7 +47,39 @@ pub(super) fn find(context: &Context) -> Result<Look> {
             }
         }
     };
-    Ok(Look { found, bucket_failure })
+    Ok(Look {
+        found,
+        bucket_failure: survey.bucket_failure,
+    })
+}
+
+/// The newest snapshot before this one, of the same database, that has content whose loss nobody
+/// has acknowledged.
+pub(super) fn with_content_before(context: &Context, found: &Found) -> Result<Option<Head>> {
+    let (mut survey, _) = look(context)?;
+    let bucket_failure = survey.bucket_failure.take();
+    let heads = survey.into_heads();
+    let related = match found {
+        Found::Packed(head) => heads
+            .into_iter()
+            .filter(|other| other.lineage == head.lineage && other.kind == Kind::Snapshot)
+            .collect(),
+        Found::Plain(_) | Found::Backup(_) => own(context, heads)?.unwrap_or_default(),
+    };
+    let has_content_before = |head: &Head| !head.is_empty && head.created_at < found.created_at();
+    let newest = related
+        .into_iter()
+        .filter(has_content_before)
+        .max_by_key(|head| head.created_at);
+    match (newest, bucket_failure) {
+        (Some(head), _) => {
+            let acknowledged = collapse::acknowledged_until(context, head.lineage)?;
+            Ok(Some(head).filter(|head| acknowledged.is_none_or(|until| head.created_at >= until)))
+        }
+        // It may be there.
+        (None, Some(error)) => Err(error),
+        (None, None) => Ok(None),
+    }
 }
 
 fn look(context: &Context) -> Result<(Survey, Vec<PlainSnapshot>)> {
