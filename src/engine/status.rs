@@ -49,7 +49,7 @@ fn look(context: &Context) -> Result<(Survey, Vec<PlainSnapshot>)> {
         );
         let here = Survey {
             bucket_failure: Some(silent),
-            ..survey::local(&context.repository)?
+            ..survey::here(&context.repository)?
         };
         Ok((here, plain_files(context)?))
     })
