@@ -331,7 +331,8 @@ export declare class SnapshotWriter {
   /**
    * Deletes a snapshot and every page that no other snapshot needs; in the bucket the pages go after
    * {@link SnapshotOptions.deleteGraceMs}.
-   * @throws {SnapshotError} `S3_UNSUPPORTED` when the provider has no conditional writes; `SNAPSHOT_PINNED`.
+   * @throws {SnapshotError} `S3_UNSUPPORTED` when the provider has no conditional writes; `SNAPSHOT_PINNED`;
+   *   `SNAPSHOT_LAST_GOOD`: what came after it lost its content, and nobody has acknowledged that.
    */
   deleteSnapshot(name: string, options?: SnapshotOptions): Promise<DeleteResult>;
 
@@ -355,7 +356,7 @@ export declare class SnapshotWriter {
    */
   drill(options?: DrillOptions): Promise<DrillResult>;
 
-  /** The last hundred drills, newest first. */
+  /** The last hundred drills, and older ones that still count, newest first. */
   drills(options?: SnapshotOptions): Promise<DrillResult[]>;
 
   /**

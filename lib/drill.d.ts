@@ -52,6 +52,10 @@ export interface DrillResult {
   snapshot: { name: string; id: string; createdAt: Date } | null;
   /** The tier that was asked for; `null`: both, local first. */
   tier: SnapshotTier | null;
+  /** Lineage of the database that it was about; `null` when nobody knows. */
+  lineage: string | null;
+  /** Whether it was about the newest snapshot of the database. Only then do `status` and the metrics count it. */
+  newest: boolean;
   /** Recovery time: milliseconds that finding, assembling and verifying the database took. */
   rtoMs: number | null;
   /** Age of the data in milliseconds: what would be lost. */

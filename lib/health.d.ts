@@ -26,8 +26,8 @@ export interface StatusCheck {
   reason: string;
   /**
    * The number behind it, `null` when it is not known. `age`: seconds since the newest snapshot. `upload`:
-   * snapshots that wait. `bucket`, `integrity`: 1 is good, 0 bad. `drill`: seconds since the last one.
-   * `collapse`, `restore`: 1 when there is one. `manifests`: damaged ones. `disk`: free bytes. `growth`:
+   * snapshots that wait. `bucket`, `integrity`: 1 is good, 0 bad. `drill`: seconds since the last one, from
+   * the bucket with S3 on. `collapse`, `restore`: 1 when there is one. `manifests`: damaged ones. `disk`: free bytes. `growth`:
    * bytes a day.
    */
   value: number | null;

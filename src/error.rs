@@ -67,6 +67,8 @@ codes! {
     SnapshotDamaged => "SNAPSHOT_DAMAGED",
     /// The snapshot is pinned.
     SnapshotPinned => "SNAPSHOT_PINNED",
+    /// The snapshot is the last good one before a loss of content that nobody has acknowledged.
+    SnapshotLastGood => "SNAPSHOT_LAST_GOOD",
     /// A retention policy that keeps nothing, or that cannot be understood.
     RetentionPolicyInvalid => "RETENTION_POLICY_INVALID",
     /// Another operation holds the repository.

@@ -19,6 +19,7 @@ function check(name, facts, others) {
 }
 
 const newest = (age) => ({ name: 'newest', createdAt: ago(age), size: 1 });
+const farDrill = (age, outcome, more) => drill(age, outcome, { tier: 's3', ...more });
 const PENDING = (age) => ({ count: 2, oldest: ago(age) });
 const DOWN = { code: 'S3_UNREACHABLE', message: 'nobody answers at http://127.0.0.1:1' };
 
@@ -51,6 +52,18 @@ test('without a bucket nothing is said of it', () => {
   const { checks, verdict } = judged(facts, { usesBucket: false });
   expect(verdict).toBe('ok');
   expect(checks.map(({ name }) => name)).not.toEqual(expect.arrayContaining(['upload', 'bucket']));
+});
+
+test.each([
+  ['ok', [drill(6 * DAY)], /^The last restore drill was 6 d ago and passed/],
+  ['ok', [drill(6 * DAY, 'passed', { tier: null })], /6 d ago and passed/],
+  ['warning', [], /^No restore has been rehearsed yet\. Run "snapshot-writer drill",/],
+  ['warning', [drill(8 * DAY), farDrill(HOUR)], /8 d ago, longer than a week/],
+])('without a bucket every drill is one of the same copy: %s for %j', (verdict, drills, reason) => {
+  expect(check('drill', { drills }, { usesBucket: false })).toMatchObject({
+    verdict,
+    reason: expect.stringMatching(reason),
+  });
 });
 
 test.each([
@@ -101,28 +114,42 @@ test.each([
   ],
   ['bucket', 'warning', { bucketFailure: DOWN, pending: PENDING(23 * HOUR) }, 0, /cannot be asked/],
   ['bucket', 'critical', { bucketFailure: DOWN, pending: PENDING(25 * HOUR) }, 0, /cannot be asked/],
-  ['drill', 'ok', { drills: [drill(6 * DAY)] }, 6 * 86400, /6 d ago and passed/],
-  ['drill', 'warning', { drills: [] }, null, /No restore has been rehearsed.*Run "snapshot-writer drill"/],
-  ['drill', 'warning', { drills: [drill(8 * DAY)] }, 8 * 86400, /8 d ago, longer than a week/],
+  ['drill', 'ok', { drills: [farDrill(6 * DAY)] }, 6 * 86400, /from the bucket was 6 d ago and passed/],
+  [
+    'drill',
+    'warning',
+    { drills: [] },
+    null,
+    /No restore from the bucket .*Run "snapshot-writer drill --tier s3"/,
+  ],
+  ['drill', 'warning', { drills: [drill(HOUR), drill(HOUR, 'passed', { tier: null })] }, null, /No restore/],
+  ['drill', 'warning', { drills: [farDrill(8 * DAY), drill(HOUR)] }, 8 * 86400, /8 d ago, longer than/],
   [
     'drill',
     'critical',
-    { drills: [drill(HOUR, 'failed', { reason: 'index Metric_key is broken' })] },
+    { drills: [farDrill(HOUR, 'failed', { reason: 'index Metric_key is broken' })] },
     3600,
-    /failed: index Metric_key is broken\. Find/,
+    /failed: index Metric_key is broken\. Find .* drill the newest one again/,
+  ],
+  [
+    'drill',
+    'critical',
+    { drills: [farDrill(DAY), drill(HOUR, 'failed', { reason: 'a pack is gone' })] },
+    86400,
+    /\(local, 1 h ago\) failed: a pack is gone/,
   ],
   [
     'drill',
     'warning',
-    { drills: [drill(HOUR, 'inconclusive', { reason: 'no bucket' })] },
+    { drills: [farDrill(HOUR, 'inconclusive', { reason: 'no bucket' })] },
     3600,
     /inconclusive: no bucket\. Nothing is proven/,
   ],
   [
     'drill',
     'critical',
-    { drills: [drill(HOUR), drill(9 * DAY, 'failed', { tier: 's3' })] },
-    3600,
+    { drills: [drill(HOUR), farDrill(9 * DAY, 'failed')] },
+    9 * 86400,
     /\(s3, 9 d ago\) failed/,
   ],
   ['integrity', 'ok', { counters: { integrity: null } }, null, /has been checked/],
@@ -131,7 +158,14 @@ test.each([
     'critical',
     { counters: { integrity: { healthy: false, imageOf: ago(HOUR) } } },
     0,
-    /damage .* 1 h ago: stop writing/,
+    /damage .* 1 h ago: stop writing.* finds good\.$/,
+  ],
+  [
+    'integrity',
+    'critical',
+    { counters: { integrity: { healthy: false, imageOf: ago(HOUR), level: 'full' } } },
+    0,
+    /finds good\. Then make a snapshot and drill it/,
   ],
   [
     'collapse',

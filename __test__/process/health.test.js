@@ -25,6 +25,12 @@ async function makeApplication(t) {
 
 const verdict = async (rig, name) => (await verdicts(rig.writer))[name];
 
+/** Which the repository knows the database by. */
+function lineageOf(rig) {
+  const file = path.join(rig.snapshotDir, 'local/lineages.json');
+  return JSON.parse(fs.readFileSync(file, 'utf8'))[rig.database];
+}
+
 /** As `drill` notes it. */
 function writeDrill(rig, drill) {
   const folder = path.join(rig.snapshotDir, 'local/drills');
@@ -35,6 +41,8 @@ function writeDrill(rig, drill) {
     reason: null,
     snapshot: null,
     tier: 'local',
+    lineage: lineageOf(rig),
+    newest: true,
     rtoMs: 70,
     rpoMs: null,
     checks: [],
@@ -161,6 +169,46 @@ test('a drill that finds a broken index says that the database is damaged', asyn
   assert.match(reason, /broken/);
   assert.deepEqual([await verdict(rig, 'drill'), await verdict(rig, 'integrity')], ['critical', 'critical']);
   assert.equal((await samples(rig.writer)).database_integrity_healthy, 0);
+
+  withDatabase(rig.database, (db) => insertRealities(db, 3));
+  await rig.writer.createSnapshot('second');
+  const { checks } = await rig.writer.status();
+  const { verdict: judged, reason: told } = checks.find(({ name }) => name === 'integrity');
+  assert.equal(judged, 'critical', 'the check of a new snapshot cannot tell that the index was mended');
+  assert.match(told, /Then make a snapshot and drill it/);
+
+  withDatabase(rig.database, (db) => db.exec('DROP INDEX broken'));
+  await rig.writer.createSnapshot('third');
+  assert.equal(await verdict(rig, 'integrity'), 'critical', 'nobody has looked that closely');
+  assert.equal((await rig.writer.drill()).outcome, 'passed');
+  assert.deepEqual([await verdict(rig, 'drill'), await verdict(rig, 'integrity')], ['ok', 'ok']);
+  assert.equal((await samples(rig.writer)).database_integrity_healthy, 1);
+});
+
+test('drill: only drills of the newest snapshot of the database count', async (t) => {
+  const rig = await makeApplication(t);
+  withDatabase(rig.database, (db) => insertRealities(db, 3));
+  await rig.writer.createSnapshot('second');
+  const wrong = [{ name: 'no rows', sql: 'SELECT 1', equals: 2 }];
+  assert.equal((await rig.writer.drill({ assertions: wrong })).newest, true);
+  assert.equal(await verdict(rig, 'drill'), 'critical');
+  const older = await rig.writer.drill({ name: 'first' });
+  assert.deepEqual([older.outcome, older.newest], ['passed', false]);
+  assert.equal(await verdict(rig, 'drill'), 'critical', 'an older one that is good does not help');
+  assert.equal((await samples(rig.writer))['snapshot_last_drill_result{tier="any",result="failed"}'], 1);
+
+  const other = rig.path('other.db');
+  createDatabase(other);
+  const otherWriter = rig.newWriter({ databaseUrl: `file:${other}` });
+  await otherWriter.createSnapshot('of the other');
+  assert.equal((await verdicts(otherWriter)).drill, 'warning', 'it was never drilled');
+  assert.equal((await otherWriter.drill()).outcome, 'passed');
+  assert.deepEqual([(await verdicts(otherWriter)).drill, await verdict(rig, 'drill')], ['ok', 'critical']);
+
+  const named = await rig.writer.drill({ name: 'second', tier: 'local' });
+  assert.deepEqual([named.outcome, named.newest], ['passed', true]);
+  assert.equal(await verdict(rig, 'drill'), 'ok');
+  assert.equal((await samples(rig.writer))['snapshot_last_drill_result{tier="local",result="passed"}'], 1);
 });
 
 test('integrity: damaged at the last snapshot, mended at the next', async (t) => {

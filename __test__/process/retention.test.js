@@ -216,6 +216,27 @@ test('a database that was emptied and snapshotted on and on keeps its last good 
   assert.deepEqual([collapse, namesOf(kept)], [null, ['full again']]);
 });
 
+test('the last good snapshot before a loss cannot be deleted until the loss is acknowledged', async (t) => {
+  const rig = makeRig(t, AT_ONCE);
+  await makeSnapshots(rig, ['older', 'good']);
+  withDatabase(rig.database, (db) => db.exec('DELETE FROM Reality'));
+  for (const name of ['empty 1', 'empty 2']) await rig.writer.createSnapshot(name);
+  const error = await refused(rig.writer.deleteSnapshot('good'), 'SNAPSHOT_LAST_GOOD');
+  assert.match(error.message, /^Failed to delete snapshot: "good" is the last good .*"empty 1" is empty/);
+  assert.match(error.message, /nothing was deleted.*acknowledge\(\) lets it go/);
+  // Whatever database the caller has in mind.
+  const another = rig.newWriter({ databaseUrl: `file:${rig.path('another.db')}` });
+  await refused(another.deleteSnapshot('good'), 'SNAPSHOT_LAST_GOOD');
+
+  await rig.writer.deleteSnapshot('older');
+  await rig.writer.deleteSnapshot('empty 1');
+  await refused(rig.writer.deleteSnapshot('good'), 'SNAPSHOT_LAST_GOOD');
+  await assertAllVerify(rig.writer);
+  assert.equal((await rig.writer.acknowledge()).acknowledged.name, 'empty 2');
+  await rig.writer.deleteSnapshot('good');
+  assert.deepEqual(namesOf(await rig.writer.listSnapshots()), ['empty 2']);
+});
+
 test('a policy that would keep only empty snapshots keeps the newest one with content', async (t) => {
   const rig = makeRig(t, AT_ONCE);
   await makeSnapshots(rig, ['good']);

@@ -33,6 +33,12 @@ describe('health with a bucket', () => {
     return { upload, bucket };
   }
 
+  /** What the metrics say of the newest snapshot. */
+  async function remembered(host) {
+    const read = await samples(host.writer);
+    return { newest: read.snapshot_last_created_timestamp, missed: read.snapshot_missed_runs };
+  }
+
   test('an upload that fails is told until it is made up for', async (t) => {
     const rig = await makeApplication(t);
     assert.deepEqual(await judged(rig), { upload: 'ok', bucket: 'ok' });
@@ -100,6 +106,61 @@ describe('health with a bucket', () => {
     rig.proxy.forget();
     await samples(rig.writer);
     assert.deepEqual(rig.proxy.requests(), []);
+  });
+
+  test('what only the bucket has is in the metrics too, as this host last saw it', async (t) => {
+    const rig = await makeApplication(t);
+    const host = rig.host('new');
+    createDatabase(host.database, { realities: 0 });
+    await host.writer.createSnapshot('empty');
+    assert.equal((await verdicts(host.writer)).collapse, 'critical');
+    assert.equal((await samples(host.writer)).snapshot_collapse, 1);
+
+    rig.proxy.down();
+    assert.equal((await verdicts(host.writer)).collapse, 'critical', 'a bucket that is away hides nothing');
+    assert.equal((await samples(host.writer)).snapshot_collapse, 1);
+    rig.proxy.mend();
+
+    // What was deleted is forgotten by the next look, also when it was the last one there.
+    await host.writer.acknowledge();
+    await host.writer.deleteSnapshot('first');
+    await host.writer.deleteSnapshot('empty');
+    const { missed } = await remembered(host);
+    assert.equal(missed, undefined, 'there is no snapshot');
+    assert.deepEqual(filesBelow(path.join(host.snapshotDir, 'local/heads')), []);
+  });
+
+  test('a host whose runs are all made by another one misses none', async (t) => {
+    const rig = await makeS3Rig(t, server);
+    const host = rig.host('second');
+    for (const { database } of [rig, host]) createDatabase(database);
+    const claim = async ({ writer }, due) => (await writer._claimTick('0 */6 * * *', due)).claimed;
+    const [first, second] = ['2026-03-01T06:00:00Z', '2026-03-01T12:00:00Z'].map((at) => new Date(at));
+    assert.equal(await claim(rig, first), true);
+    assert.equal(await claim(host, first), false);
+    const { snapshot } = await rig.writer.createSnapshot('by the first host');
+    assert.equal(await claim(rig, second), true);
+    assert.equal(await claim(host, second), false);
+    const seen = await remembered(host);
+    assert.equal(seen.newest, snapshot.createdAt.getTime() / 1000);
+    assert.equal(seen.missed, 0);
+  });
+
+  test('drills of what is here say nothing about the bucket', async (t) => {
+    const rig = await makeApplication(t);
+    const drillOf = async () => (await rig.writer.status()).checks.find(({ name }) => name === 'drill');
+    for (const tier of ['local', undefined]) {
+      assert.equal((await rig.writer.drill({ tier })).outcome, 'passed');
+      const { verdict, reason } = await drillOf();
+      assert.equal(verdict, 'warning');
+      assert.match(reason, /No restore from the bucket has been rehearsed.*drill --tier s3/);
+    }
+    const { outcome, newest } = await rig.writer.drill({ name: 'first', tier: 's3' });
+    assert.deepEqual([outcome, newest], ['passed', true]);
+    assert.equal((await drillOf()).verdict, 'ok');
+    const wrong = [{ name: 'no rows', sql: 'SELECT 1', equals: 2 }];
+    await rig.writer.drill({ tier: 'local', assertions: wrong });
+    assert.equal((await drillOf()).verdict, 'critical');
   });
 
   test('a bucket that takes requests and says nothing is no reason to say nothing', async (t) => {

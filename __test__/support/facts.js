@@ -45,7 +45,7 @@ function goodFacts({ counters, ...changes } = {}) {
     collapse: null,
     damaged: [],
     unfinishedRestore: false,
-    drills: [drill(2 * DAY)],
+    drills: [drill(2 * DAY), drill(2 * DAY, 'passed', { tier: 's3' })],
     growth: { bytes: 40_000_000, from: ago(2 * DAY), to: ago(4 * HOUR) },
     freeBytes: 50_000_000_000,
     imageBytes: 60_000_000,

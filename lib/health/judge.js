@@ -107,23 +107,30 @@ function judgeBucket({ bucketFailure, pending }, now) {
   );
 }
 
-/** The newest drill of each tier counts: a good local one says nothing about the bucket. */
+/**
+ * The last drill of each tier counts: a good local one says nothing about the bucket. How long ago it was is judged of
+ * the bucket, where there is one: that is what a disaster leaves, and a restore takes from it what is missing here.
+ */
 function judgeDrill({ drills }, usesBucket, now) {
   const known = drills.filter(({ tier }) => usesBucket || tier !== 's3');
-  const newest = Math.max(...known.map(({ at }) => Date.parse(at)));
-  const value = known.length === 0 ? null : secondsSince(newest, now);
+  const due = known.filter(({ tier }) => !usesBucket || tier === 's3');
+  const newest = Math.max(...due.map(({ at }) => Date.parse(at)));
+  const value = due.length === 0 ? null : secondsSince(newest, now);
   const judged = [
-    judgeDrillAge(newest, value, now),
+    judgeDrillAge(newest, value, usesBucket, now),
     ...known.map((drill) => judgeDrillOutcome(drill, value, now)),
   ];
   const rank = ({ verdict }) => RANKS.indexOf(verdict);
   return judged.reduce((worst, next) => (rank(next) > rank(worst) ? next : worst));
 }
 
-function judgeDrillAge(newest, value, now) {
-  const howTo = 'Run "snapshot-writer drill", best on a schedule: a snapshot that nobody restores is a hope.';
-  if (value === null) return warning('drill', `No restore has been rehearsed yet. ${howTo}`, value);
-  const ago = `The last restore drill was ${age(new Date(newest), now)} ago`;
+function judgeDrillAge(newest, value, usesBucket, now) {
+  const [fromBucket, option] = usesBucket ? [' from the bucket', ' --tier s3'] : ['', ''];
+  const howTo = `Run "snapshot-writer drill${option}", best on a schedule: a snapshot that nobody restores is a hope.`;
+  if (value === null) {
+    return warning('drill', `No restore${fromBucket} has been rehearsed yet. ${howTo}`, value);
+  }
+  const ago = `The last restore drill${fromBucket} was ${age(new Date(newest), now)} ago`;
   return now - newest > DRILL_EVERY_MS
     ? warning('drill', `${ago}, longer than a week. ${howTo}`, value)
     : ok('drill', `${ago} and passed.`, value);
@@ -139,7 +146,8 @@ function judgeDrillOutcome({ outcome, reason, tier, at }, value, now) {
       return critical(
         'drill',
         `${which} failed: ${sentence(reason ?? 'no reason is known')} ` +
-          'Find a snapshot that is good with "snapshot-writer verify", mend the reason, drill again.',
+          'Find a snapshot that is good with "snapshot-writer verify", mend the reason, ' +
+          'and drill the newest one again.',
         value,
       );
     default:
@@ -154,12 +162,17 @@ function judgeDrillOutcome({ outcome, reason, tier, at }, value, now) {
 function judgeIntegrity({ counters: { integrity } }, now) {
   if (!integrity) return ok('integrity', 'No image of the database has been checked by SQLite yet.', null);
   const ago = `${age(new Date(integrity.imageOf), now)} ago`;
+  const howToSettle =
+    integrity.level === 'full'
+      ? ' Then make a snapshot and drill it: the check of a new snapshot alone would not find such damage.'
+      : '';
   return integrity.healthy
     ? ok('integrity', `SQLite found no damage in the database as it was ${ago}.`, 1)
     : critical(
         'integrity',
         `SQLite found damage in the database as it was ${ago}: ` +
-          'stop writing to it, and restore the newest snapshot that "snapshot-writer verify --level database" finds good.',
+          'stop writing to it, and restore the newest snapshot that "snapshot-writer verify --level database" finds good.' +
+          howToSettle,
         0,
       );
 }

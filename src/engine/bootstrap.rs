@@ -95,6 +95,7 @@ fn look(context: &Context, database: &Path) -> Result<Look> {
         snapshots,
         damaged,
         bucket_failure,
+        ..
     } = survey;
     let mut look = Look::default();
     for (id, error) in damaged {

@@ -12,7 +12,8 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::Context;
-use crate::error::Result;
+use super::trash::Trash;
+use crate::error::{Result, fail};
 use crate::repository::lineage::{self, Lineage};
 use crate::repository::manifest::{Head, Kind};
 
@@ -28,6 +29,9 @@ pub(crate) struct Collapse {
     pub(crate) created_at: Timestamp,
     /// What is missing, in words, and which snapshot still has it.
     pub(crate) reason: String,
+    /// The newest snapshot with content from before it: what a bootstrap would bring back.
+    #[serde(skip)]
+    last_good: Option<Uuid>,
 }
 
 /// What a snapshot says about the content of its image.
@@ -54,10 +58,36 @@ pub(crate) fn find(context: &Context, heads: &[Head]) -> Result<Option<Collapse>
     Ok(newest(&contents(heads, lineage), acknowledged.get(&lineage)))
 }
 
+/// Fails for the last good snapshot before a loss that nobody has acknowledged. Whoever cleans up by age or number
+/// would delete it in good faith, and the alarm with it: nothing would be left that tells of the loss.
+pub(crate) fn refuse_last_good(context: &Context, id: Uuid) -> Result<()> {
+    let survey = context.repository.survey()?;
+    if let Some(error) = survey.bucket_failure {
+        return Err(error);
+    }
+    let listed = Trash::read(context)?.take_out(survey.snapshots);
+    let heads: Vec<Head> = listed.into_iter().map(|listed| listed.head).collect();
+    // By the lineage of the snapshot: whoever cleans up may have another database configured, or none.
+    let Some(doomed) = heads.iter().find(|head| head.id == id) else {
+        return Ok(());
+    };
+    let acknowledged: Acknowledged = context.repository.read_json(FILE)?.unwrap_or_default();
+    let losses = standing(&contents(&heads, doomed.lineage), acknowledged.get(&doomed.lineage));
+    match losses.into_iter().find(|loss| loss.last_good == Some(id)) {
+        None => Ok(()),
+        Some(Collapse { reason, .. }) => fail!(
+            SnapshotLastGood,
+            "\"{}\" is the last good snapshot before a loss of content ({reason}), so nothing was deleted; \
+             restore it if the loss was an accident; afterwards, or if the loss was meant, acknowledge() lets it go",
+            doomed.name
+        ),
+    }
+}
+
 /// Says that the loss is meant: what is stored now is what later snapshots are compared with.
 pub(crate) fn acknowledge(context: &Context) -> Result<Value> {
     let _lock = context.lock_for_writing("acknowledge")?;
-    let heads = context.repository.heads()?;
+    let heads = context.repository.survey()?.known_heads();
     let found = find(context, &heads)?;
     if let (Some(_), Some(lineage)) = (&found, lineage_of(context, &heads)?) {
         let mut acknowledged: Acknowledged = context.repository.read_json(FILE)?.unwrap_or_default();
@@ -99,19 +129,25 @@ fn contents(heads: &[Head], lineage: Uuid) -> Vec<Content> {
         .collect()
 }
 
-/// Compares each snapshot with the one before it; the first one after an acknowledgement with what
-/// was acknowledged, for the snapshots of that time may be gone.
 fn newest(contents: &[Content], acknowledged: Option<&Content>) -> Option<Collapse> {
-    let is_later = |content: &&Content| acknowledged.is_none_or(|known| content.created_at > known.created_at);
+    standing(contents, acknowledged).pop()
+}
+
+/// Every collapse that nobody has acknowledged. Compares each snapshot with the one before it; the first one after an
+/// acknowledgement with what was acknowledged, for the snapshots of that time may be gone.
+fn standing(contents: &[Content], acknowledged: Option<&Content>) -> Vec<Collapse> {
+    let is_later = |content: &Content| acknowledged.is_none_or(|known| content.created_at > known.created_at);
     let mut before = acknowledged;
-    let mut found = None;
-    for content in contents.iter().filter(is_later) {
+    let mut found = Vec::new();
+    for (index, content) in contents.iter().enumerate().filter(|(_, content)| is_later(content)) {
         if let Some(loss) = before.and_then(|before| loss(before, content)) {
-            found = Some(Collapse {
+            let last_good = contents[..index].iter().rev().find(|earlier| !earlier.is_empty);
+            found.push(Collapse {
                 id: content.id,
                 name: content.name.clone(),
                 created_at: content.created_at,
                 reason: loss,
+                last_good: last_good.map(|content| content.id),
             });
         }
         before = Some(content);

@@ -85,6 +85,29 @@ fn what_was_acknowledged_is_the_new_measure() {
 }
 
 #[test]
+fn each_loss_that_stands_has_its_last_good_one() {
+    let held = |contents: &[Content], acknowledged| -> Vec<Option<Uuid>> {
+        let losses = standing(contents, acknowledged);
+        losses.iter().map(|loss| loss.last_good).collect()
+    };
+    let (older, good, empty) = (content(1, 10, 8192), content(2, 12, 8192), content(3, 0, 8192));
+    let emptied = [older.clone(), good.clone(), empty.clone()];
+    assert_eq!(held(&emptied, None), [Some(good.id)]);
+    // The first empty one is gone: the next one tells the same.
+    let later = [older, good.clone(), content(4, 0, 8192), content(5, 0, 8192)];
+    assert_eq!(held(&later, None), [Some(good.id)]);
+    // Shrunk after it was emptied: what came between holds nothing.
+    let vacuumed = [good.clone(), empty.clone(), content(4, 0, 1024)];
+    assert_eq!(held(&vacuumed, None), [Some(good.id), Some(good.id)]);
+    // A few rows came back and went again.
+    let few = content(4, 2, 8192);
+    let twice = [good.clone(), empty.clone(), few.clone(), content(5, 0, 8192)];
+    assert_eq!(held(&twice, None), [Some(good.id), Some(few.id)]);
+    assert_eq!(held(&twice, Some(&empty)), [Some(few.id)]);
+    assert_eq!(held(&[good, empty.clone()], Some(&empty)), []);
+}
+
+#[test]
 fn only_tables_that_were_counted_both_times_are_compared() {
     let before = content(1, 1000, 4096);
     let mut other = content(2, 1000, 4096);

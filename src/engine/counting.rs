@@ -8,10 +8,11 @@ use std::time::Instant;
 use serde_json::Value;
 
 use super::{Context, create};
+use crate::config::Check;
 use crate::error::{Code, Error, Result};
 use crate::repository::Repository;
 use crate::repository::counters::{self, Counters, InBucket, Note};
-use crate::repository::manifest;
+use crate::repository::{lineage, manifest, survey};
 use crate::storage::Store;
 
 type Change = Box<dyn FnOnce(&mut Counters) + Send>;
@@ -54,6 +55,8 @@ pub(crate) struct Counting {
     started: Instant,
     repository: Repository,
     database: PathBuf,
+    /// How thoroughly a new snapshot is checked.
+    check: Check,
     tally: Arc<Tally>,
 }
 
@@ -67,6 +70,7 @@ impl Counting {
             started: Instant::now(),
             repository: context.repository.clone(),
             database: context.counted_database(),
+            check: context.config.check,
             tally: Arc::clone(&context.tally),
         }
     }
@@ -94,12 +98,12 @@ impl Counting {
         match (self.operation.as_str(), outcome) {
             ("createSnapshot", Ok(_)) => self.tally.add(move |counters| counters.count_created(took)),
             ("createSnapshot", Err(error)) => {
-                let code = error.code;
+                let (code, level) = (error.code, self.check);
                 self.tally.add(move |counters| {
                     counters.failed += 1;
                     counters.upload_failures += u64::from(code == Code::UploadFailed);
                     if matches!(code, Code::CheckFailed | Code::DatabaseCorrupt) {
-                        counters.examined(false, create::now());
+                        counters.examined(false, create::now(), level);
                     }
                 });
             }
@@ -132,16 +136,23 @@ impl Counting {
                 _ => None,
             });
         let image_of = drill["snapshot"]["createdAt"].as_str().and_then(|at| at.parse().ok());
-        if let (Some(healthy), Some(image_of)) = (integrity, image_of) {
-            self.tally.add(move |counters| counters.examined(healthy, image_of));
+        if let (Some(healthy), Some(image_of), false) = (integrity, image_of, self.is_foreign(drill)) {
+            self.tally
+                .add(move |counters| counters.examined(healthy, image_of, Check::Full));
         }
+    }
+
+    /// Whether a drill was of a snapshot of another database.
+    fn is_foreign(&self, drill: &Value) -> bool {
+        let own = lineage::known(&self.repository, &self.database).ok().flatten();
+        own.is_some_and(|own| drill["lineage"] != own.to_string())
     }
 
     /// `metrics` is asked every few seconds and must not wait for a network: it tells what was seen last.
     fn look_into_bucket(&self, outcome: &Result<Value>) {
         let changes_bucket = matches!(
             self.operation.as_str(),
-            "createSnapshot" | "sync" | "deleteSnapshot" | "prune"
+            "createSnapshot" | "sync" | "deleteSnapshot" | "deleteObject" | "prune"
         );
         let Some(bucket) = self.repository.bucket().filter(|_| changes_bucket && outcome.is_ok()) else {
             return;
@@ -150,10 +161,12 @@ impl Counting {
             let (manifests, packs) = (bucket.list("snapshots/")?, bucket.list("packs/")?);
             let ids = manifests.iter().filter_map(|object| manifest::parse_key(&object.key));
             let ids: BTreeSet<_> = ids.map(|(id, _)| id).collect();
-            Ok::<_, Error>(InBucket {
+            let seen = InBucket {
                 snapshots: ids.len() as u64,
                 bytes: manifests.iter().chain(&packs).map(|object| object.size).sum(),
-            })
+            };
+            survey::remember(&self.repository, manifests)?;
+            Ok::<_, Error>(seen)
         })();
         if let Ok(seen) = seen {
             self.tally.add(move |counters| counters.in_bucket = Some(seen));

@@ -93,13 +93,13 @@ pub(crate) fn create(context: &Context, name: Option<&str>) -> Result<Record> {
 /// From here on the snapshot is there, whatever becomes of its upload.
 fn count(context: &Context, head: &Head) {
     let (created_at, size, added) = (head.created_at, head.size(), head.stored_bytes);
-    let was_checked = head.check != check_name(Check::None);
+    let level = context.config.check;
     context.tally.add(move |counters| {
         counters.last_created = counters.last_created.max(Some(created_at));
         counters.last_size = Some(size);
         counters.added_bytes += added;
-        if was_checked {
-            counters.examined(true, created_at);
+        if level != Check::None {
+            counters.examined(true, created_at, level);
         }
     });
 }

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::find::{Found, damaged_manifest, everything, find};
 use super::trash::Trash;
-use super::{Context, catalog, pins, repack, trash, upload};
+use super::{Context, catalog, collapse, pins, repack, trash, upload};
 use crate::database::plain_snapshots::{Place, PlainSnapshot, is_plain_name};
 use crate::error::{Code, Result, fail};
 use crate::failpoint;
@@ -110,6 +110,10 @@ fn remove(context: &Context, doomed: &Doomed) -> Result<(String, u64)> {
     match doomed {
         Doomed::Packed(id, in_bucket) => {
             pins::refuse_pinned(context, *id, *in_bucket == InBucket::Perhaps)?;
+            // Safety snapshots and their like, which never are in the bucket, are no last good ones.
+            if *in_bucket == InBucket::Perhaps {
+                collapse::refuse_last_good(context, *id)?;
+            }
             if let Some(bucket) = context.repository.bucket()
                 && *in_bucket == InBucket::Perhaps
             {

@@ -60,6 +60,8 @@ pub(crate) fn drill(context: &Context, request: &Request) -> Result<Drill> {
         reason: None,
         snapshot: None,
         tier: context.tier,
+        lineage: newest::known_lineage(context),
+        newest: request.name.is_none(),
         rto_ms: None,
         rpo_ms: None,
         checks: Vec::new(),
@@ -115,6 +117,9 @@ fn conduct(context: &Context, request: &Request, assertions: &[Assertion], drill
         Some(found) => found,
         None => return Ok(()),
     };
+    if let Found::Packed(head) = &found {
+        drill.lineage = Some(head.lineage);
+    }
     let created_at = found.created_at();
     drill.snapshot = Some(Subject {
         name: found.name().to_owned(),
@@ -155,9 +160,12 @@ fn open(context: &Context, found: &Found, lock: Option<Lock>) -> Result<Target> 
 /// The snapshot to drill; when there is none, the reason is among the checks.
 fn choose(context: &Context, name: Option<&str>, drill: &mut Drill) -> Result<Option<Found>> {
     if let Some(name) = name {
-        return find(context, name).map(Some);
+        let found = find(context, name)?;
+        drill.newest = newest::is_newest(context, &found)?;
+        return Ok(Some(found));
     }
     let newest = newest::find(context)?;
+    drill.lineage = newest.lineage.or(drill.lineage);
     if let Some(error) = newest.bucket_failure {
         let detail = format!(
             "the bucket cannot be asked, so a newer snapshot may be there: {}",

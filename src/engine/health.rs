@@ -12,7 +12,6 @@ use super::collapse::{self, Collapse};
 use crate::database::plain_snapshots::{Place, PlainSnapshot};
 use crate::error::{Error, Result};
 use crate::record::Status;
-use crate::repository::Repository;
 use crate::repository::counters::{self, Counters};
 use crate::repository::drills::{self, Drill};
 use crate::repository::lineage::{self, Lineage};
@@ -30,7 +29,8 @@ const GROWTH_DAYS: i64 = 7;
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Facts {
     counters: Counters,
-    /// Newest snapshot of the configured database, complete in one tier at least.
+    /// Newest snapshot of the configured database, complete in one tier at least; of a bucket that was not asked, as it
+    /// was last seen.
     newest: Option<Snapshot>,
     /// Newest one of the bucket; `None` as well when nobody looked or it could not be asked.
     newest_in_bucket: Option<Snapshot>,
@@ -43,7 +43,7 @@ pub(crate) struct Facts {
     /// One sentence for each manifest that cannot be read.
     damaged: Vec<String>,
     pub(crate) unfinished_restore: bool,
-    /// Newest drill of each tier.
+    /// Newest drill of the newest snapshot, of each tier.
     drills: Vec<Drill>,
     growth: Option<Growth>,
     free_bytes: Option<u64>,
@@ -84,21 +84,23 @@ struct Growth {
 pub(crate) fn gather(context: &Context, survey: &Survey, plain: &[PlainSnapshot]) -> Result<Facts> {
     let journal = Journal::read(context)?;
     let repository = &context.repository;
-    let heads: Vec<Head> = survey.snapshots.iter().map(|listed| listed.head.clone()).collect();
+    let heads = survey.known_heads();
     let database = context.database().ok();
     let lineage = of_lineage(context, database.as_deref(), &heads)?;
+    let is_own = |head: &Head| head.kind == Kind::Snapshot && lineage.includes(Some(head.lineage));
     let ours: Vec<&Listed> = survey
         .snapshots
         .iter()
-        .filter(|Listed { head, .. }| head.kind == Kind::Snapshot && lineage.includes(head))
+        .filter(|Listed { head, .. }| is_own(head))
         .collect();
+    let known: Vec<&Head> = heads.iter().filter(|head| is_own(head)).collect();
     let own_heads: Vec<&Head> = ours.iter().map(|listed| &listed.head).collect();
     let in_bucket: Vec<&Head> = ours
         .iter()
         .filter(|listed| listed.tiers.contains(&Tier::S3))
         .map(|listed| &listed.head)
         .collect();
-    let newest = newest(&own_heads, plain.iter());
+    let newest = newest(&known, plain.iter());
     let objects = plain.iter().filter(|plain| matches!(plain.place, Place::Object(_)));
     let waiting: Vec<&Head> = heads.iter().filter(|head| journal.is_pending(head.id)).collect();
     Ok(Facts {
@@ -128,7 +130,7 @@ pub(crate) fn gather(context: &Context, survey: &Survey, plain: &[PlainSnapshot]
         unfinished_restore: restores::all(repository)?
             .iter()
             .any(|restore| restore.outcome == Outcome::Begun),
-        drills: drills(repository)?,
+        drills: last_drills(drills::all(repository)?, &lineage, repository.bucket().is_some()),
         growth: growth(&own_heads, Timestamp::now()),
         // A disk that cannot be asked is a missing number, not a missing status.
         free_bytes: free_bytes(repository.root()).ok(),
@@ -158,11 +160,12 @@ enum Ours {
 }
 
 impl Ours {
-    fn includes(&self, head: &Head) -> bool {
+    /// `None`: what nobody can tell the database of.
+    fn includes(&self, lineage: Option<Uuid>) -> bool {
         match self {
             Self::All => true,
-            Self::Of(lineage) => head.lineage == *lineage,
-            Self::Unknown => false,
+            Self::Of(own) => lineage == Some(*own),
+            Self::Unknown => lineage.is_none(),
         }
     }
 }
@@ -180,7 +183,7 @@ fn of_lineage(context: &Context, database: Option<&Path>, heads: &[Head]) -> Res
 /// Whether a snapshot is of the configured database.
 pub(crate) fn is_ours(context: &Context, head: &Head) -> bool {
     let lineage = of_lineage(context, context.database().ok().as_deref(), std::slice::from_ref(head));
-    lineage.is_ok_and(|lineage| lineage.includes(head))
+    lineage.is_ok_and(|lineage| lineage.includes(Some(head.lineage)))
 }
 
 fn newest<'a>(heads: &[&Head], plain: impl Iterator<Item = &'a PlainSnapshot>) -> Option<Snapshot> {
@@ -213,15 +216,20 @@ fn growth(heads: &[&Head], now: Timestamp) -> Option<Growth> {
     })
 }
 
-/// The newest drill of each tier.
-fn drills(repository: &Repository) -> Result<Vec<Drill>> {
-    let mut newest: Vec<Drill> = Vec::new();
-    for drill in drills::all(repository)? {
-        if newest.iter().all(|known| known.tier != drill.tier) {
-            newest.push(drill);
+/// The last drill of each tier, of all drills newest first. One of an older snapshot, or of another database, says
+/// nothing of what a disaster would need here.
+fn last_drills(all: Vec<Drill>, ours: &Ours, has_bucket: bool) -> Vec<Drill> {
+    // Without a bucket there is one tier, whether it was named or not.
+    let tier = |drill: &Drill| if has_bucket { drill.tier } else { Some(Tier::Local) };
+    let counts =
+        |drill: &Drill| drill.newest && ours.includes(drill.lineage) && (has_bucket || drill.tier != Some(Tier::S3));
+    let mut last: Vec<Drill> = Vec::new();
+    for drill in all.into_iter().filter(counts) {
+        if last.iter().all(|known| tier(known) != tier(&drill)) {
+            last.push(drill);
         }
     }
-    Ok(newest)
+    last
 }
 
 #[cfg(test)]

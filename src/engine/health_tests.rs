@@ -59,36 +59,60 @@ fn the_newest_snapshot_may_be_an_old_plain_file() {
     );
 }
 
-#[test]
-fn the_newest_drill_of_each_tier_is_told() {
-    let place = Place::new();
-    for (second, tier, outcome) in [
-        (9, Some(Tier::Local), Passed),
-        (5, Some(Tier::Local), Failed),
-        (7, Some(Tier::S3), Inconclusive),
-        (8, None, Passed),
-    ] {
-        let drill = Drill {
-            id: Uuid::new_v4(),
-            outcome,
-            reason: None,
-            snapshot: None,
-            tier,
-            rto_ms: None,
-            rpo_ms: None,
-            checks: Vec::new(),
-            at: moment(second),
-        };
-        drill.save(&place.repository).unwrap();
+fn drill(second: i64, tier: Option<Tier>, outcome: crate::finding::Outcome) -> Drill {
+    Drill {
+        id: Uuid::new_v4(),
+        outcome,
+        reason: None,
+        snapshot: None,
+        tier,
+        lineage: Some(Uuid::from_u128(1)),
+        newest: true,
+        rto_ms: None,
+        rpo_ms: None,
+        checks: Vec::new(),
+        at: moment(second),
     }
-    let told = drills(&place.repository).unwrap();
-    let told: Vec<_> = told.iter().map(|drill| (drill.tier, drill.outcome)).collect();
-    assert_eq!(
-        told,
-        [
-            (Some(Tier::Local), Passed),
-            (None, Passed),
-            (Some(Tier::S3), Inconclusive)
+}
+
+const OURS: Ours = Ours::Of(Uuid::from_u128(1));
+
+#[test]
+fn the_last_drill_of_each_tier_is_told() {
+    let all = || {
+        vec![
+            drill(9, None, Passed),
+            drill(8, Some(Tier::Local), Passed),
+            drill(7, Some(Tier::S3), Inconclusive),
+            drill(5, Some(Tier::Local), Failed),
         ]
-    );
+    };
+    let told = |has_bucket| {
+        let last = last_drills(all(), &OURS, has_bucket).into_iter();
+        last.map(|drill| (drill.tier, drill.outcome)).collect::<Vec<_>>()
+    };
+    let (any, local, s3) = (None, Some(Tier::Local), Some(Tier::S3));
+    assert_eq!(told(true), [(any, Passed), (local, Passed), (s3, Inconclusive)]);
+    assert_eq!(told(false), [(any, Passed)], "without a bucket there is one tier");
+}
+
+#[test]
+fn drills_of_older_snapshots_and_other_databases_are_not_told() {
+    let old = Drill {
+        newest: false,
+        ..drill(9, None, Passed)
+    };
+    let foreign = Drill {
+        lineage: Some(Uuid::from_u128(2)),
+        ..drill(8, None, Passed)
+    };
+    let nobodys = Drill {
+        lineage: None,
+        ..drill(7, None, Inconclusive)
+    };
+    let all = vec![old, foreign.clone(), nobodys.clone(), drill(6, None, Failed)];
+    let told = |ours| last_drills(all.clone(), &ours, true).pop().unwrap().outcome;
+    assert_eq!(told(OURS), Failed);
+    assert_eq!(told(Ours::All), foreign.outcome);
+    assert_eq!(told(Ours::Unknown), nobodys.outcome);
 }

@@ -31,7 +31,7 @@ pub(crate) fn claim_tick(context: &Context, schedule: String, tick: Timestamp) -
     create::check_is_a_database_file(&database)?;
     // What is no database makes no repository.
     drop(open_for_reading(&database)?);
-    let _turn = lock(context, "claimTick")?;
+    let turn = lock(context, "claimTick")?;
     let mut here = read(context)?;
     let identity = Identity::of(context, &database, &here)?;
     let claim = Claim {
@@ -76,8 +76,12 @@ pub(crate) fn claim_tick(context: &Context, schedule: String, tick: Timestamp) -
         None => noted.lineage = there.lineage,
     });
     context.repository.replace_json_beside(FILE, &here)?;
+    drop(turn);
     Ok(match holder {
-        Some(holder) => refused(&holder),
+        Some(holder) => {
+            remember_bucket(context);
+            refused(&holder)
+        }
         None => json!({ "claimed": true, "by": there.by }),
     })
 }
@@ -114,6 +118,13 @@ fn refused(holder: &Claim) -> Value {
         "tick": holder.tick,
         "finished": holder.finished,
     })
+}
+
+/// A host that never makes the run itself sees what the others have stored, for its metrics. Best effort.
+fn remember_bucket(context: &Context) {
+    if let Err(error) = context.repository.survey() {
+        tracing::warn!(code = error.code.as_str(), reason = %error, "the repository could not be looked at; the metrics are as old as the last look");
+    }
 }
 
 fn ask_bucket(context: &Context, claim: &mut Claim, cut_off: Option<Uuid>, identity: &Identity) -> Option<Claim> {

@@ -41,7 +41,7 @@ fn look(context: &Context) -> Result<(Survey, Vec<PlainSnapshot>)> {
     let (answer, answered) = channel();
     let asking = context.clone();
     // Left alone when it takes too long: the process ends soon.
-    std::thread::spawn(move || answer.send(everything(&asking)));
+    std::thread::spawn(move || drop(answer.send(everything(&asking))));
     answered.recv_timeout(BUCKET_LIMIT).unwrap_or_else(|_| {
         let silent = Error::new(
             Code::S3Unreachable,
@@ -49,7 +49,7 @@ fn look(context: &Context) -> Result<(Survey, Vec<PlainSnapshot>)> {
         );
         let here = Survey {
             bucket_failure: Some(silent),
-            ..survey::local(&context.repository)?
+            ..survey::here(&context.repository)?
         };
         Ok((here, plain_files(context)?))
     })

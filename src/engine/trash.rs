@@ -99,6 +99,7 @@ impl Trash {
     /// As [`Trash::take_out`], for all that a look found.
     pub(crate) fn take_out_of(&self, survey: &mut Survey, plain: &mut Vec<PlainSnapshot>) {
         survey.snapshots = self.take_out(std::mem::take(&mut survey.snapshots));
+        survey.remembered.retain(|head| !self.holds(head.id, Tier::S3));
         plain.retain(|plain| !self.holds_plain(plain));
     }
 

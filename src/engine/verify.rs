@@ -72,7 +72,9 @@ fn problems(context: &Context, name: &str, level: Level) -> Result<Vec<String>> 
         && health::is_ours(context, head)
     {
         let (healthy, image_of) = (integrity.is_none(), head.created_at);
-        context.tally.add(move |counters| counters.examined(healthy, image_of));
+        context
+            .tally
+            .add(move |counters| counters.examined(healthy, image_of, Check::Full));
     }
     let foreign_keys = check::check_foreign_keys(&image)?;
     Ok(integrity.into_iter().chain(foreign_keys).collect())

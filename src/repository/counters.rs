@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use super::folder::Repository;
 use super::lock::{Lock, Mode, Subject};
+use crate::config::Check;
 use crate::error::{Code, Error, Result};
 use crate::failpoint;
 use crate::storage::{adopt, io_error, make_folder, replace};
@@ -66,6 +67,8 @@ pub(crate) struct Integrity {
     pub(crate) healthy: bool,
     /// When the database was like that image.
     pub(crate) image_of: Timestamp,
+    /// How thoroughly it looked; of damage, how thoroughly it has to look to say that it is gone.
+    pub(crate) level: Check,
 }
 
 /// What the bucket held when it was last listed.
@@ -86,11 +89,24 @@ impl Counters {
     }
 
     /// An image was checked. The newest image decides: that an old snapshot is good says nothing of a database
-    /// that was damaged since.
-    pub(crate) fn examined(&mut self, healthy: bool, image_of: Timestamp) {
-        if self.integrity.is_none_or(|known| known.image_of <= image_of) {
-            self.integrity = Some(Integrity { healthy, image_of });
-        }
+    /// that was damaged since. And a check that would not have found the damage does not say that it is gone.
+    pub(crate) fn examined(&mut self, healthy: bool, image_of: Timestamp, level: Check) {
+        let found = Integrity {
+            healthy,
+            image_of,
+            level,
+        };
+        self.integrity = match self.integrity {
+            Some(known) if image_of < known.image_of => Some(known),
+            Some(known) if !known.healthy && level < known.level => match healthy {
+                true => Some(known),
+                false => Some(Integrity {
+                    level: known.level,
+                    ..found
+                }),
+            },
+            _ => Some(found),
+        };
     }
 }
 

@@ -67,18 +67,33 @@ fn durations_are_divided_by_their_upper_bounds() {
 #[test]
 fn the_newest_image_that_was_checked_decides() {
     let mut counters = Counters::default();
-    counters.examined(true, moment(20));
-    counters.examined(false, moment(10));
-    assert!(counters.integrity.unwrap().healthy, "an old damaged snapshot");
-    counters.examined(false, moment(20));
-    assert!(
-        !counters.integrity.unwrap().healthy,
-        "the same image, looked at more closely"
-    );
-    counters.examined(true, moment(19));
-    assert!(!counters.integrity.unwrap().healthy, "an old good snapshot");
-    counters.examined(true, moment(30));
-    assert!(counters.integrity.unwrap().healthy, "the database was mended");
+    let mut examined = |healthy, second| {
+        counters.examined(healthy, moment(second), Check::Quick);
+        counters.integrity.unwrap().healthy
+    };
+    examined(true, 20);
+    assert!(examined(false, 10), "an old damaged snapshot");
+    assert!(!examined(false, 20), "the same image, looked at again");
+    assert!(!examined(true, 19), "an old good snapshot");
+    assert!(examined(true, 30), "the database was mended");
+}
+
+#[test]
+fn damage_is_gone_when_a_check_that_would_have_found_it_says_so() {
+    let mut counters = Counters::default();
+    let mut examined = |healthy, second, level| {
+        counters.examined(healthy, moment(second), level);
+        counters.integrity.unwrap().healthy
+    };
+    assert!(examined(true, 10, Check::Full));
+    assert!(!examined(false, 20, Check::Quick), "a weaker check finds damage");
+    assert!(examined(true, 30, Check::Quick), "and that it is gone");
+    assert!(!examined(false, 30, Check::Full));
+    assert!(!examined(true, 40, Check::Quick), "it would not have found that");
+    assert!(!examined(false, 50, Check::Quick), "something else is damaged");
+    assert!(!examined(true, 60, Check::Quick), "that is gone, the first perhaps not");
+    assert!(!examined(true, 40, Check::Full), "before what is known");
+    assert!(examined(true, 60, Check::Full));
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! The history of restore drills, one small file each.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -10,7 +12,7 @@ use crate::error::Result;
 use crate::finding::{Check, Outcome};
 
 const FOLDER: &str = "local/drills/";
-/// Drills that are remembered.
+/// Drills that are remembered in any case.
 const KEPT: usize = 100;
 
 /// One restore drill.
@@ -25,6 +27,12 @@ pub(crate) struct Drill {
     pub(crate) snapshot: Option<Subject>,
     /// The tier that was asked for; `None`: both, local first.
     pub(crate) tier: Option<Tier>,
+    /// That of the snapshot, else that of the configured database; `None` when nobody knows.
+    #[serde(default)]
+    pub(crate) lineage: Option<Uuid>,
+    /// Whether it was about the newest snapshot of the configured database in that tier.
+    #[serde(default)]
+    pub(crate) newest: bool,
     /// How long it took until the database was there: finding, assembling, verifying.
     pub(crate) rto_ms: Option<u64>,
     /// Age of the data at the time of the drill.
@@ -50,11 +58,25 @@ impl Drill {
     /// Writes the drill down, and forgets the oldest ones.
     pub(crate) fn save(&self, repository: &Repository) -> Result<()> {
         repository.replace_json(&self.key(), self)?;
-        for old in all(repository)?.iter().skip(KEPT) {
+        for old in forgotten(&all(repository)?) {
             repository.local().remove(&old.key())?;
         }
         Ok(())
     }
+}
+
+/// What is too old, of all drills newest first. The last word on a tier of a database is never too old: a bucket whose
+/// drill failed is not good because others were drilled a hundred times since.
+fn forgotten(drills: &[Drill]) -> Vec<&Drill> {
+    let mut judged = BTreeSet::new();
+    let mut old = Vec::new();
+    for (index, drill) in drills.iter().enumerate() {
+        let is_last_word = drill.newest && judged.insert((drill.lineage, drill.tier));
+        if index >= KEPT && !is_last_word {
+            old.push(drill);
+        }
+    }
+    old
 }
 
 /// Every drill that is remembered, newest first. One that cannot be read is passed over: nothing
@@ -83,6 +105,8 @@ mod tests {
             reason: None,
             snapshot: None,
             tier: Some(Tier::S3),
+            lineage: None,
+            newest: true,
             rto_ms: Some(12),
             rpo_ms: None,
             checks: vec![Check::failed("integrity_check", "an index")],
@@ -102,6 +126,33 @@ mod tests {
             .map(|drill| drill.at.as_second())
             .collect();
         assert_eq!(seconds, (100..200).rev().collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn the_last_word_on_a_tier_of_a_database_is_kept_however_old_it_is() {
+        let place = Place::new();
+        let [one, other] = [1, 2].map(|number| Some(Uuid::from_u128(number)));
+        let of = |lineage, tier, newest, second| Drill {
+            lineage,
+            tier,
+            newest,
+            ..drill(second)
+        };
+        let words = [
+            of(one, Some(Tier::S3), true, 3),
+            of(one, None, true, 4),
+            of(other, Some(Tier::Local), true, 5),
+        ];
+        let said = [of(one, Some(Tier::S3), true, 2), of(other, Some(Tier::S3), false, 6)];
+        let later = (100..200).map(|second| of(one, Some(Tier::Local), true, second));
+        for drill in words.iter().chain(&said).cloned().chain(later) {
+            drill.save(&place.repository).unwrap();
+        }
+        let left = all(&place.repository).unwrap();
+        assert_eq!(left.len(), 103);
+        for word in words {
+            assert!(left.iter().any(|drill| drill.id == word.id), "{word:?}");
+        }
     }
 
     #[test]

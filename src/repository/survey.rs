@@ -14,7 +14,8 @@ use super::tiers::Tier;
 use crate::error::{Code, Error, Result};
 use crate::storage::{Object, Store};
 
-/// Heads that were read in the bucket, so that the next listing does not fetch them again.
+/// Heads that were read in the bucket: the next listing does not fetch them again, and who may not ask the bucket
+/// knows what it held.
 const CACHE: &str = "local/heads/";
 /// Heads that are fetched from the bucket at a time.
 const READERS: usize = 8;
@@ -47,9 +48,19 @@ pub(crate) struct Survey {
     pub(crate) damaged: Vec<(Uuid, Error)>,
     /// Why the bucket was left out, when it could not be asked.
     pub(crate) bucket_failure: Option<Error>,
+    /// Where the bucket was not asked: what it alone had when it was last listed from here.
+    pub(crate) remembered: Vec<Head>,
 }
 
 impl Survey {
+    /// Heads of every snapshot that is known of, oldest first.
+    pub(crate) fn known_heads(&self) -> Vec<Head> {
+        let seen = self.snapshots.iter().map(|listed| &listed.head);
+        let mut heads: Vec<Head> = seen.chain(&self.remembered).cloned().collect();
+        heads.sort_by_key(|head| (head.created_at, head.id));
+        heads
+    }
+
     pub(crate) fn into_heads(self) -> Vec<Head> {
         self.snapshots.into_iter().map(|listed| listed.head).collect()
     }
@@ -81,34 +92,57 @@ impl Place {
 
 /// Looks at the local tier alone.
 pub(crate) fn local(repository: &Repository) -> Result<Survey> {
-    survey(repository, repository.local().list("snapshots/")?, Vec::new())
+    survey(repository, repository.local().list("snapshots/")?, None)
+}
+
+/// Looks at the local tier, and tells what is remembered of the bucket.
+pub(crate) fn here(repository: &Repository) -> Result<Survey> {
+    let survey = local(repository)?;
+    Ok(Survey {
+        remembered: remembered(repository, &survey.snapshots),
+        ..survey
+    })
 }
 
 /// Looks at the bucket alone.
 pub(crate) fn bucket(repository: &Repository, bucket: &dyn Store) -> Result<Survey> {
-    survey(repository, Vec::new(), bucket.list("snapshots/")?)
+    survey(repository, Vec::new(), Some(bucket.list("snapshots/")?))
 }
 
 /// Looks at both tiers; a bucket that cannot be asked is left out and the reason kept.
 pub(crate) fn both(repository: &Repository) -> Result<Survey> {
     let in_folder = repository.local().list("snapshots/")?;
     let Some(bucket) = repository.bucket() else {
-        return survey(repository, in_folder, Vec::new());
+        return survey(repository, in_folder, None);
     };
     match bucket.list("snapshots/") {
-        Ok(in_bucket) => survey(repository, in_folder, in_bucket),
+        Ok(in_bucket) => survey(repository, in_folder, Some(in_bucket)),
         Err(error) => Ok(Survey {
             bucket_failure: Some(error),
-            ..survey(repository, in_folder, Vec::new())?
+            ..here(repository)?
         }),
     }
 }
 
-fn survey(repository: &Repository, in_folder: Vec<Object>, in_bucket: Vec<Object>) -> Result<Survey> {
-    let asked_bucket = !in_bucket.is_empty();
+/// Remembers what a listing of the bucket shows, for [`here`].
+pub(crate) fn remember(repository: &Repository, in_bucket: Vec<Object>) -> Result<()> {
+    look(repository, repository.local().list("snapshots/")?, Some(in_bucket)).map(drop)
+}
+
+fn survey(repository: &Repository, in_folder: Vec<Object>, in_bucket: Option<Vec<Object>>) -> Result<Survey> {
+    let survey = look(repository, in_folder, in_bucket)?;
+    for (id, error) in &survey.damaged {
+        tracing::warn!(snapshot = %id, reason = %error, "a snapshot is damaged and left out of the list");
+    }
+    Ok(survey)
+}
+
+/// `in_bucket`: what its listing says; `None` when it was not asked.
+fn look(repository: &Repository, in_folder: Vec<Object>, in_bucket: Option<Vec<Object>>) -> Result<Survey> {
+    let asked_bucket = in_bucket.is_some();
     let mut survey = Survey::default();
     let mut far = Vec::new();
-    for (id, place) in places(in_folder, in_bucket) {
+    for (id, place) in places(in_folder, in_bucket.unwrap_or_default()) {
         let Some(generation) = place.local else {
             far.push((id, place));
             continue;
@@ -128,9 +162,6 @@ fn survey(repository: &Repository, in_folder: Vec<Object>, in_bucket: Vec<Object
         forget_gone(repository, &far);
     }
     read_far(repository, far, &mut survey)?;
-    for (id, error) in &survey.damaged {
-        tracing::warn!(snapshot = %id, reason = %error, "a snapshot is damaged and left out of the list");
-    }
     survey
         .snapshots
         .sort_by_key(|listed| (listed.head.created_at, listed.head.id));
@@ -210,15 +241,33 @@ fn cached_or_read(repository: &Repository, bucket: &dyn Store, key: &str, object
         modified: object.modified,
         head,
     };
-    // Only saves time: a repository that may not be written is read all the same.
+    // Best effort: a repository that may not be written is read all the same. Whoever looks holds no lock, so the
+    // scratch folder is not ours.
     if repository.root().is_dir() {
-        let _ = repository.replace_json(&note, &cached);
+        let _ = repository.replace_json_beside(&note, &cached);
     }
     Ok(cached.head)
 }
 
 fn note(key: &str) -> String {
     format!("{CACHE}{}", key.trim_start_matches("snapshots/"))
+}
+
+/// Heads that only the bucket had when it was last listed.
+fn remembered(repository: &Repository, here: &[Listed]) -> Vec<Head> {
+    if repository.bucket().is_none() {
+        return Vec::new();
+    }
+    let mut heads = BTreeMap::new();
+    for note in repository.local().list(CACHE).unwrap_or_default() {
+        if let Ok(Some(Cached { head, .. })) = repository.read_json::<Cached>(&note.key) {
+            heads.insert(head.id, head);
+        }
+    }
+    for listed in here {
+        heads.remove(&listed.head.id);
+    }
+    heads.into_values().collect()
 }
 
 /// Drops cached heads of manifests that are no longer in the bucket alone.

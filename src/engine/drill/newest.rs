@@ -25,6 +25,8 @@ pub(super) enum Newest {
 /// What a look at the tiers found.
 pub(super) struct Look {
     pub(super) found: Newest,
+    /// Of the database that was looked for; `None` when no snapshot tells.
+    pub(super) lineage: Option<Uuid>,
     /// Why the bucket was left out.
     pub(super) bucket_failure: Option<Error>,
 }
@@ -33,24 +35,59 @@ pub(super) struct Look {
 /// whoever needs the newest data would not get them.
 pub(super) fn find(context: &Context) -> Result<Look> {
     let (survey, plain) = look(context)?;
-    let heads: Vec<Head> = survey.snapshots.into_iter().map(|listed| listed.head).collect();
-    let found = match own(context, heads)? {
-        Err(others) => Newest::None(others),
-        Ok(heads) => {
-            let newest = newest_of(heads, plain);
-            match damaged_since(context, survey.damaged, newest.as_ref().map(Found::created_at)) {
-                Some(detail) => Newest::Damaged(detail),
-                None => newest.map_or_else(
-                    || Newest::None("there is no snapshot of this database".to_owned()),
-                    Newest::Good,
-                ),
-            }
-        }
-    };
+    let Survey {
+        snapshots,
+        damaged,
+        bucket_failure,
+        ..
+    } = survey;
+    let heads: Vec<Head> = snapshots.into_iter().map(|listed| listed.head).collect();
+    let own = own(context, heads)?;
+    let first = own.as_ref().ok().and_then(|heads| heads.first());
     Ok(Look {
-        found,
-        bucket_failure: survey.bucket_failure,
+        lineage: first.map(|head| head.lineage),
+        found: newest(context, own, plain, damaged),
+        bucket_failure,
     })
+}
+
+/// Whether a drill without a name would take that snapshot. The bucket is asked only if it is the tier that is meant:
+/// what is here can be drilled without it.
+pub(super) fn is_newest(context: &Context, found: &Found) -> Result<bool> {
+    let (survey, plain) = match context.tier {
+        None => (survey::here(&context.repository)?, plain_files(context)?),
+        Some(_) => look(context)?,
+    };
+    let own = own(context, survey.known_heads())?;
+    let newest = newest(context, own, plain, survey.damaged);
+    Ok(matches!(newest, Newest::Good(newest) if newest.id() == found.id()))
+}
+
+/// What this host knows the configured database by.
+pub(super) fn known_lineage(context: &Context) -> Option<Uuid> {
+    let database = context.database().ok()?;
+    lineage::known(&context.repository, &database).ok().flatten()
+}
+
+/// The newest of one's own snapshots, or why there is none.
+fn newest(
+    context: &Context,
+    own: Result<Vec<Head>, String>,
+    plain: Vec<PlainSnapshot>,
+    damaged: Vec<(Uuid, Error)>,
+) -> Newest {
+    let heads = match own {
+        Ok(heads) => heads,
+        Err(others) => return Newest::None(others),
+    };
+    let newest = newest_of(heads, plain);
+    match damaged_since(context, damaged, newest.as_ref().map(Found::created_at)) {
+        Some(detail) => Newest::Damaged(detail),
+        None => newest.map_or_else(
+            || Newest::None("there is no snapshot of this database".to_owned()),
+            Newest::Good,
+        ),
+    }
 }
 
 /// The newest snapshot before this one, of the same database, that has content whose loss nobody
