@@ -2,7 +2,7 @@
 //! missing or have another size.
 //!
 //! A verification that found damage leaves a note `local/damage/<uuid>.<tier>`, which stays until the snapshot
-//! verifies good. Notes about snapshots that are gone are passed over.
+//! verifies good. Notes about snapshots that are gone are passed over. No later snapshot is built on one with a note.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::Context;
 use super::create;
 use super::verify::{Level, Verdict};
-use crate::error::{Code, Result};
+use crate::error::{Code, Result, fail};
 use crate::repository::manifest::{self, Head};
 use crate::repository::tiers::Tier;
 use crate::repository::{Repository, mirror, survey};
@@ -127,17 +127,34 @@ impl<'a> KnownDamage<'a> {
         Ok(Self { repository, notes })
     }
 
-    /// Why a snapshot cannot be relied on. `here`: its local manifest; `is_here`: whether the local tier has it.
-    pub(crate) fn of(&self, id: Uuid, is_here: bool, here: Option<&Head>) -> Result<Option<String>> {
+    /// What a verification said against a snapshot. `is_here`: whether the local tier has it.
+    pub(crate) fn noted(&self, id: Uuid, is_here: bool) -> Option<String> {
         let counts = |note: &&Note| match note.tier {
             Some(Tier::Local) => is_here,
             Some(Tier::S3) => self.repository.bucket().is_some(),
             None => true,
         };
-        if let Some(note) = self.notes.iter().filter(|note| note.id == id).find(counts) {
-            return Ok(Some(note.reason.clone()));
+        let mut notes = self.notes.iter().filter(|note| note.id == id).filter(counts);
+        notes.next().map(|note| note.reason.clone())
+    }
+
+    /// As [`KnownDamage::noted`], or what is missing. `here`: its local manifest.
+    pub(crate) fn of(&self, id: Uuid, is_here: bool, here: Option<&Head>) -> Result<Option<String>> {
+        match self.noted(id, is_here) {
+            None => here.map_or(Ok(None), |head| gap(self.repository, head)),
+            noted => Ok(noted),
         }
-        here.map_or(Ok(None), |head| gap(self.repository, head))
+    }
+}
+
+/// Fails when a verification found the local copy of a snapshot damaged: what is built on it would be as well, and
+/// nobody would know.
+pub(crate) fn refuse(repository: &Repository, head: &Head) -> Result<()> {
+    let notes = notes(repository)?;
+    let is_meant = |note: &&Note| note.id == head.id && note.tier != Some(Tier::S3);
+    match notes.iter().find(is_meant) {
+        Some(note) => fail!(SnapshotDamaged, "a verification said: {}", note.reason),
+        None => Ok(()),
     }
 }
 

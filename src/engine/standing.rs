@@ -24,12 +24,15 @@ pub(super) struct Snapshot {
 
 /// Which snapshots of the configured database can be relied on, as far as is known.
 #[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct Standing {
     /// Newest one that nothing is known against. One that is dated in the future only where there is no other: nobody
     /// knows how old it is.
     pub(super) good: Option<Snapshot>,
     /// What is known against newer ones, newest first.
     pub(super) bad: Vec<String>,
+    /// What verifications said against older ones, newest first.
+    pub(super) older_bad: Vec<String>,
     /// Newest one that is dated in the future.
     pub(super) ahead: Option<Snapshot>,
 }
@@ -86,19 +89,22 @@ impl Standing {
         });
         let mut candidates: Vec<_> = packed.chain(plain).collect();
         candidates.sort_by_key(|(snapshot, ..)| std::cmp::Reverse(snapshot.created_at));
-        let mut standing = Self::default();
+        let (mut standing, mut is_found) = (Self::default(), false);
         for (snapshot, id, is_here, local) in candidates {
             let is_ahead = snapshot.created_at > now + AHEAD;
             if is_ahead {
                 standing.ahead.get_or_insert_with(|| snapshot.clone());
             }
+            let told = |reason| format!("{}: {reason}", snapshot.name);
+            if is_found {
+                standing.older_bad.extend(known.noted(id, is_here).map(told));
+                continue;
+            }
             match known.of(id, is_here, local)? {
-                Some(reason) => standing.bad.push(format!("{}: {reason}", snapshot.name)),
+                Some(reason) => standing.bad.push(told(reason)),
                 None => {
+                    is_found = !is_ahead;
                     standing.good = Some(snapshot);
-                    if !is_ahead {
-                        break;
-                    }
                 }
             }
         }
