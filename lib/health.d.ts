@@ -5,9 +5,11 @@ import type { SnapshotInfo } from '../index.js';
 /** `warning`: look at it in working hours. `critical`: now. */
 export type Verdict = 'ok' | 'warning' | 'critical';
 
-/** What was looked at. `upload` and `bucket` only with S3 on. */
+/** What was looked at. `database` only where one is configured, `upload` and `bucket` only with S3 on. */
 export type StatusCheckName =
+  | 'database'
   | 'age'
+  | 'newest'
   | 'upload'
   | 'bucket'
   | 'drill'
@@ -25,9 +27,9 @@ export interface StatusCheck {
   /** What was seen, with numbers, and what to do when it is not `ok`. Prose; may name paths and snapshots. */
   reason: string;
   /**
-   * The number behind it, `null` when it is not known. `age`: seconds since the newest snapshot. `upload`:
-   * snapshots that wait. `bucket`, `integrity`: 1 is good, 0 bad. `drill`: seconds since the last one, from
-   * the bucket with S3 on. `collapse`, `restore`: 1 when there is one. `manifests`: damaged ones. `disk`: free bytes. `growth`:
+   * The number behind it, `null` when it is not known. `database`: bytes of the file. `age`: seconds since the newest
+   * good snapshot. `newest`: snapshots that are known to be damaged. `upload`: snapshots that wait. `bucket`, `integrity`: 1 is good,
+   * 0 bad. `drill`: seconds since the last one, from the bucket with S3 on. `collapse`, `restore`: 1 when there is one. `manifests`: damaged ones. `disk`: free bytes. `growth`:
    * bytes a day.
    */
   value: number | null;
@@ -42,8 +44,9 @@ export interface StatusResult {
   checks: StatusCheck[];
   databasePath: string | null;
   snapshotDir: string;
-  /** Number of snapshots of every kind. */
+  /** Number of snapshots of every kind, in the whole repository. */
   snapshots: number;
+  /** Newest one of the configured database. */
   latest: SnapshotInfo | null;
   /** Bytes of all packs and manifests of the local repository. */
   storedBytes: number;
@@ -51,6 +54,6 @@ export interface StatusResult {
   unfinishedRestore: boolean;
   /** The configured bucket; `null` when S3 is off. */
   bucket: string | null;
-  /** Snapshots that are complete here and not yet in the bucket. */
+  /** Snapshots of the configured database that are complete here and not yet in the bucket. */
   pendingUploads: number;
 }

@@ -28,6 +28,10 @@ macro_rules! codes {
             pub(crate) const fn as_str(self) -> &'static str {
                 match self { $(Code::$variant => $text,)* }
             }
+            /// Whether the bucket, or the way to it, is what failed.
+            pub(crate) fn is_of_s3(self) -> bool {
+                self.as_str().starts_with("S3_")
+            }
         }
     };
 }

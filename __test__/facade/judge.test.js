@@ -4,7 +4,6 @@
 
 const { Schedule } = require('../../lib/scheduler/schedule.js');
 const { judge } = require('../../lib/health/judge.js');
-const { missedRuns } = require('../../lib/health/missed-runs.js');
 const { NOW, HOUR, DAY, ago, goodFacts, drill } = require('../support/facts.js');
 
 const NAMES = { expression: 'SNAPSHOT_CRON_SCHEDULE', timezone: 'SNAPSHOT_CRON_TZ' };
@@ -29,7 +28,9 @@ test('all is well', () => {
   expect({ healthy, verdict }).toEqual({ healthy: true, verdict: 'ok' });
   expect(checks.map(({ name }) => name)).toEqual([
     ...[
+      'database',
       'age',
+      'newest',
       'upload',
       'bucket',
       'drill',
@@ -41,6 +42,15 @@ test('all is well', () => {
       'growth',
     ],
   ]);
+});
+
+test('without a database nothing is said of it', () => {
+  expect(check('database', { database: null })).toBeUndefined();
+});
+
+test('a schedule that cannot be understood says nothing of how far the bucket is behind', () => {
+  const others = { schedule: new Error('no cron expression') };
+  expect(check('upload', { newestInBucket: newest(90 * DAY) }, others).verdict).toBe('warning');
 });
 
 test('without a bucket nothing is said of it', () => {
@@ -68,19 +78,91 @@ test.each([
 
 test.each([
   // Runs are due at 0, 6, 12 and 18 o'clock; it is 10.
-  ['age', 'ok', { newest: newest(4 * HOUR) }, 4 * 3600, /is 4 h old; the next is due in 2 h/],
+  ['age', 'ok', { good: newest(4 * HOUR) }, 4 * 3600, /is 4 h old; the next is due in 2 h/],
   [
     'age',
     'warning',
-    { newest: newest(4 * HOUR + 1000) },
+    { good: newest(4 * HOUR + 1000) },
     4 * 3600 + 1,
     /1 run .*brought none.*run "snapshot-writer create"/,
   ],
-  ['age', 'warning', { newest: newest(10 * HOUR) }, 10 * 3600, /1 run /],
-  ['age', 'critical', { newest: newest(11 * HOUR) }, 11 * 3600, /11 h old: 2 runs/],
-  ['age', 'critical', { newest: newest(999 * DAY) }, 999 * 86400, /100 runs/],
-  ['age', 'critical', { newest: null }, null, /no snapshot .* yet: run "snapshot-writer create"/],
-  ['upload', 'ok', { newest: null, newestInBucket: null }, 0, /none yet/],
+  ['age', 'warning', { good: newest(10 * HOUR) }, 10 * 3600, /1 run /],
+  ['age', 'critical', { good: newest(11 * HOUR) }, 11 * 3600, /11 h old: 2 runs/],
+  ['age', 'critical', { good: newest(999 * DAY) }, 999 * 86400, /100 runs/],
+  ['age', 'critical', { newest: null, good: null }, null, /no snapshot .* yet: run "snapshot-writer create"/],
+  ['age', 'critical', { good: null, bad: ['newest: gone'] }, null, /can be relied on: run/],
+  [
+    'age',
+    'critical',
+    { good: newest(11 * HOUR), bad: ['newest: gone'] },
+    11 * 3600,
+    /newest good snapshot is 11 h old/,
+  ],
+  [
+    'age',
+    'warning',
+    { counters: { lastFailure: { at: ago(HOUR), code: 'DATABASE_NOT_FOUND' } } },
+    4 * 3600,
+    /next is due in 2 h .* failed 1 h ago \(DATABASE_NOT_FOUND\): docs\/errors\.md/,
+  ],
+  [
+    'age',
+    'critical',
+    { good: newest(11 * HOUR), counters: { lastFailure: { at: ago(HOUR), code: 'CHECK_FAILED' } } },
+    11 * 3600,
+    /2 runs .*\(CHECK_FAILED\)/,
+  ],
+  [
+    'age',
+    'critical',
+    { ahead: { name: 'later', createdAt: ago(-20 * DAY), size: 1 } },
+    4 * 3600,
+    /is 4 h old, and later is dated in the future \(2026-01-30 .*clock.*delete that snapshot/,
+  ],
+  ['newest', 'ok', { newest: null, good: null }, 0, /no snapshot yet/],
+  [
+    'newest',
+    'critical',
+    { bad: ['b: packs/x is missing', 'a: packs/y is missing'] },
+    2,
+    /damaged \(and 1 more\): b: packs\/x is missing\. Run "snapshot-writer create".*--direction both/,
+  ],
+  [
+    'newest',
+    'warning',
+    { olderBad: ['a: a hash is wrong'] },
+    1,
+    /older snapshot is damaged: a: a hash is wrong\. Newer/,
+  ],
+  [
+    'database',
+    'critical',
+    { database: { size: 0, failure: null } },
+    0,
+    /empty file\. .*snapshot-writer bootstrap"/,
+  ],
+  [
+    'database',
+    'critical',
+    { database: { size: null, failure: { code: 'DATABASE_NOT_FOUND', message: 'it does not exist' } } },
+    null,
+    /There is no database: it does not exist\. .*snapshot-writer bootstrap"/,
+  ],
+  [
+    'database',
+    'critical',
+    { database: { size: null, failure: { code: 'DATABASE_INVALID', message: 'no SQLite database' } } },
+    null,
+    /cannot be read: no SQLite database\. .*"snapshot-writer restore <name>"/,
+  ],
+  [
+    'database',
+    'warning',
+    { database: { size: null, failure: { code: 'DATABASE_READONLY', message: 'not permitted' } } },
+    null,
+    /cannot be looked at: not permitted\. Let/,
+  ],
+  ['upload', 'ok', { newest: null, newestHere: null, oldestHere: null, newestInBucket: null }, 0, /none yet/],
   [
     'upload',
     'warning',
@@ -90,21 +172,55 @@ test.each([
   ],
   ['upload', 'warning', { pending: { count: 1, oldest: ago(HOUR) } }, 1, /^1 snapshot waits /],
   ['upload', 'critical', { pending: PENDING(25 * HOUR) }, 2, /oldest for 1 d/],
+  // One run is missing there, then two.
   [
     'upload',
     'warning',
-    { newestInBucket: newest(3 * DAY) },
+    { newestInBucket: newest(10 * HOUR) },
     0,
-    /3 d old, and newer ones are here alone: run/,
+    /10 h old, and newer ones are here alone: run/,
   ],
+  ['upload', 'critical', { newestInBucket: newest(11 * HOUR) }, 0, /11 h old, and newer .*S3_BUCKET/],
+  ['upload', 'critical', { newestInBucket: newest(90 * DAY) }, 0, /90 d old, and newer .*S3_BUCKET/],
+  // A scheduler that is dead is no matter of the bucket.
   [
     'upload',
-    'warning',
+    'ok',
+    { newestHere: newest(90 * DAY), newestInBucket: newest(90 * DAY) },
+    0,
+    /the newest is 90 d old/,
+  ],
+  ['upload', 'ok', { newestHere: newest(9 * DAY), newestInBucket: newest(HOUR) }, 0, /the newest is 1 h old/],
+  [
+    'upload',
+    'critical',
     { newestInBucket: null },
     0,
     /No snapshot .* in the bucket: run "snapshot-writer sync"/,
   ],
+  [
+    'upload',
+    'warning',
+    { newestInBucket: null, oldestHere: newest(23 * HOUR) },
+    0,
+    /No snapshot .* in the bucket/,
+  ],
   ['upload', 'ok', { bucketFailure: DOWN, newestInBucket: null }, 0, /last upload was 4 h ago/],
+  // What cannot be asked is as it was last seen.
+  [
+    'upload',
+    'critical',
+    { bucketFailure: DOWN, newestInBucket: null, counters: { inBucket: { newest: ago(90 * DAY) } } },
+    0,
+    /90 d old/,
+  ],
+  [
+    'upload',
+    'ok',
+    { bucketFailure: DOWN, newestInBucket: null, counters: { inBucket: { snapshots: 3, bytes: 9 } } },
+    0,
+    /last upload was 4 h ago/,
+  ],
   [
     'bucket',
     'warning',
@@ -202,6 +318,10 @@ test('every reason is whole sentences, of bounded length whatever others say', (
     drills: [drill(HOUR, 'failed', { reason: long })],
     collapse: { reason: long },
     damaged: [long],
+    bad: [long],
+    olderBad: [long],
+    database: { size: null, failure: { code: 'DATABASE_INVALID', message: long } },
+    counters: { lastFailure: { at: ago(HOUR), code: 'WRITERS_TOO_BUSY' } },
   });
   for (const { reason } of checks) {
     expect(reason).toMatch(/^[A-Z0-9].*\.$/);
@@ -222,30 +342,5 @@ test('a schedule that cannot be understood is told, not guessed', () => {
   expect(check('age', {}, { schedule: error })).toMatchObject({
     verdict: 'critical',
     reason: expect.stringContaining('SNAPSHOT_CRON_SCHEDULE is no cron expression: "x".'),
-  });
-});
-
-describe('missed runs', () => {
-  const at = (text) => Date.parse(`2026-01-${text}Z`);
-  test.each([
-    // The grace of a run: ten minutes, or half of what lies between two runs.
-    ['0 */6 * * *', '10T00:00:01', '10T06:09:00', 0],
-    ['0 */6 * * *', '10T00:00:01', '10T06:11:00', 1],
-    ['* * * * *', '10T10:00:00', '10T10:01:29', 0],
-    ['* * * * *', '10T10:00:00', '10T10:01:31', 1],
-    ['*/10 * * * * *', '10T10:00:00', '10T10:00:16', 1],
-    // On working days at eight: nothing is missing on Sunday evening.
-    ['0 8 * * 1-5', '09T08:00:01', '11T20:00:00', 0],
-    ['0 8 * * 1-5', '08T08:00:01', '11T20:00:00', 1],
-    // A snapshot made at the due time itself, and one from a clock that was ahead.
-    ['0 */6 * * *', '10T06:00:00', '10T09:00:00', 0],
-    ['0 */6 * * *', '12T00:00:00', '10T09:00:00', 0],
-  ])('of "%s" since %s at %s: %d', (expression, since, now, missed) => {
-    expect(missedRuns(schedule(expression), new Date(at(since)), at(now))).toBe(missed);
-  });
-
-  test('a schedule that begins in the future has missed nothing', () => {
-    const never = { latest: () => undefined, next: () => new Date(NOW + DAY) };
-    expect(missedRuns(never, new Date(0), NOW)).toBe(0);
   });
 });

@@ -8,7 +8,7 @@ const path = require('node:path');
 const { exposition } = require('../../lib/health/exposition.js');
 const { metricsText } = require('../../lib/health/metrics.js');
 const { scheduleFrom } = require('../../lib/scheduler/settings.js');
-const { NOW, HOUR, ago, goodFacts, drill } = require('../support/facts.js');
+const { NOW, HOUR, DAY, ago, goodFacts, drill } = require('../support/facts.js');
 const { samplesOf: samples } = require('../support/health.js');
 const { makeFolder, removeFolder } = require('../support/folders.js');
 
@@ -27,7 +27,10 @@ function text(facts, others) {
 }
 
 /** Facts that leave no metric out. */
-const EVERYTHING = { pending: { count: 2, oldest: ago(HOUR) } };
+const EVERYTHING = {
+  pending: { count: 2, oldest: ago(HOUR) },
+  counters: { inBucket: { snapshots: 9, bytes: 80_000_000, newest: ago(10 * HOUR) } },
+};
 
 const typesOf = (exposed) =>
   Object.fromEntries([...exposed.matchAll(/^# TYPE (\S+) (\S+)$/gm)].map(([, ...pair]) => pair));
@@ -46,12 +49,17 @@ test('the others follow the facts', () => {
   const facts = { ...EVERYTHING, drills: [drill(HOUR, 'failed'), drill(2 * HOUR, 'passed', { tier: null })] };
   expect(samples(text(facts))).toMatchObject({
     snapshot_missed_runs: 0,
+    // Runs are due at 0, 6, 12 and 18 o'clock; the newest snapshot is of 6.
+    snapshot_overdue_timestamp: Date.parse('2026-01-10T18:10:00Z') / 1000,
+    snapshot_newest_in_bucket_timestamp: Date.parse('2026-01-10T00:00:00Z') / 1000,
+    snapshot_bucket_overdue_timestamp: Date.parse('2026-01-10T12:10:00Z') / 1000,
+    snapshot_newest_damaged: 0,
     snapshot_size_bytes: 58_344_448,
     snapshot_pending_uploads: 2,
     snapshot_oldest_pending_timestamp: (NOW - HOUR) / 1000,
     snapshot_last_uploaded_timestamp: (NOW - 4 * HOUR) / 1000,
     'snapshot_kept{tier="local"}': 10,
-    'snapshot_kept{tier="s3"}': 10,
+    'snapshot_kept{tier="s3"}': 9,
     'snapshot_stored_bytes{tier="local"}': 81_000_000,
     'snapshot_stored_bytes{tier="s3"}': 80_000_000,
     'snapshot_last_drill_result{tier="local",result="failed"}': 1,
@@ -91,6 +99,9 @@ test('the histogram is cumulative', () => {
 test('what is not known is left out', () => {
   const unknown = text({
     newest: null,
+    good: null,
+    newestHere: null,
+    oldestHere: null,
     drills: [],
     freeBytes: null,
     imageBytes: null,
@@ -107,6 +118,8 @@ test('what is not known is left out', () => {
     'snapshot_last_created_timestamp',
     'snapshot_size_bytes',
     'snapshot_missed_runs',
+    'overdue_timestamp',
+    'snapshot_newest_in_bucket_timestamp',
     'database_integrity_healthy',
     'database_size_bytes',
     'snapshot_disk_free_bytes',
@@ -124,6 +137,24 @@ test('a deleted snapshot was made all the same, and a schedule that is wrong has
   expect(samples(text({}, { schedule: new Error('no cron expression') }))).not.toHaveProperty(
     'snapshot_missed_runs',
   );
+});
+
+test('a damaged newest snapshot is told, and the one before it counts', () => {
+  const told = samples(
+    text({ bad: ['newest: packs/x is missing'], good: { name: 'a', createdAt: ago(11 * HOUR), size: 1 } }),
+  );
+  expect(told).toMatchObject({ snapshot_newest_damaged: 1, snapshot_missed_runs: 2 });
+});
+
+test('the bucket is overdue only while it is behind', () => {
+  expect(samples(text())).not.toHaveProperty('snapshot_bucket_overdue_timestamp');
+  expect(samples(text(EVERYTHING, { usesBucket: false }))).not.toHaveProperty(
+    'snapshot_bucket_overdue_timestamp',
+  );
+  const never = samples(text({ counters: { inBucket: null, lastUploaded: null } }));
+  expect(never).not.toHaveProperty('snapshot_newest_in_bucket_timestamp');
+  // A day after the first one was made.
+  expect(never.snapshot_bucket_overdue_timestamp).toBe((NOW - 29 * DAY) / 1000);
 });
 
 test('text is escaped as the format wants it', () => {
@@ -156,7 +187,7 @@ describe('dashboard and alerts', () => {
     ['dashboard', [...expressions, dashboard.templating.list[1].query]],
     ['alerts', ruleExpressions],
   ])('the %s read only metrics that there are', (_, all) => {
-    const read = all.flatMap((expression) => expression.match(/\b(?:snapshot|database)_\w+/g));
+    const read = all.flatMap((expression) => expression.match(/\b(?:snapshot|database)_\w+/g) ?? []);
     expect(read.length).toBeGreaterThan(15);
     expect([...new Set(read)].filter((name) => !known().includes(name))).toEqual([]);
   });

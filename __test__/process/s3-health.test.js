@@ -9,8 +9,9 @@ const { after, before, describe, test } = require('node:test');
 const { createDatabase } = require('../support/database.js');
 const { filesBelow } = require('../support/files.js');
 const { samples, verdicts } = require('../support/health.js');
+const { startConnection } = require('../support/processes.js');
 const { refused } = require('../support/rig.js');
-const { assertSecretKept, makeS3Rig } = require('../support/s3.js');
+const { assertSecretKept, makeS3Rig, objectsOf } = require('../support/s3.js');
 const { startWeed } = require('../support/s3-servers.js');
 
 const DAY_MS = 24 * 60 * 60 * 1000;
@@ -85,8 +86,75 @@ describe('health with a bucket', () => {
     createDatabase(rig.database);
     await rig.writer.createSnapshot('first', { s3: false });
     assert.deepEqual(await judged(rig), { upload: 'warning', bucket: 'ok' });
+    const now = Date.now;
+    Date.now = () => now() + DAY_MS + 60_000;
+    assert.deepEqual(await judged(rig), { upload: 'critical', bucket: 'ok' });
+    Date.now = now;
     await rig.writer.sync();
     assert.deepEqual(await judged(rig), { upload: 'ok', bucket: 'ok' });
+  });
+
+  test('a scheduler without the bucket leaves it behind, first a little and then too far', async (t) => {
+    const rig = await makeApplication(t);
+    const seen = (await samples(rig.writer)).snapshot_newest_in_bucket_timestamp;
+    const { createdAt } = await rig.writer.getSnapshot('first');
+    assert.equal(seen, createdAt.getTime() / 1000);
+    assert.equal((await samples(rig.writer)).snapshot_bucket_overdue_timestamp, undefined);
+
+    await rig.writer.createSnapshot('second', { s3: false });
+    assert.deepEqual(await judged(rig), { upload: 'warning', bucket: 'ok' });
+    const behind = await samples(rig.writer);
+    assert.equal(behind.snapshot_newest_in_bucket_timestamp, seen);
+    const overdue = behind.snapshot_bucket_overdue_timestamp;
+    assert.ok(overdue > seen && overdue < seen + 2 * 86_400);
+
+    const now = Date.now;
+    t.after(() => (Date.now = now));
+    Date.now = () => now() + 2 * DAY_MS;
+    assert.deepEqual(await judged(rig), { upload: 'critical', bucket: 'ok' });
+    // Whatever else is wrong with the bucket.
+    rig.proxy.down();
+    assert.deepEqual(await judged(rig), { upload: 'critical', bucket: 'warning' });
+    rig.proxy.mend();
+    await rig.writer.sync();
+    assert.deepEqual(await judged(rig), { upload: 'ok', bucket: 'ok' });
+  });
+
+  test('snapshots of another database that wait are its own affair', async (t) => {
+    const rig = await makeApplication(t);
+    const other = rig.path('other.db');
+    createDatabase(other);
+    rig.proxy.down();
+    const writer = rig.newWriter({ databaseUrl: `file:${other}` });
+    await refused(writer.createSnapshot('of the other one'), 'UPLOAD_FAILED');
+    rig.proxy.mend();
+    assert.equal((await writer.status()).pendingUploads, 1);
+    const { pendingUploads, latest } = await rig.writer.status();
+    assert.deepEqual([pendingUploads, latest.name], [0, 'first']);
+  });
+
+  test('a database that is kept locked is no reason to suspect the bucket', async (t) => {
+    const rig = await makeApplication(t);
+    const holder = await startConnection(rig, 'better-sqlite3', rig.database, {});
+    await holder.exec('PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE');
+    // Twice that is longer than the bucket is waited for.
+    const status = await rig.newWriter({ lockTimeoutMs: 5_500 }).status();
+    const bucket = status.checks.find(({ name }) => name === 'bucket');
+    assert.deepEqual([bucket.verdict, status.latest.name], ['ok', 'first'], bucket.reason);
+  });
+
+  test('what verification found in the bucket is remembered', async (t) => {
+    const rig = await makeApplication(t);
+    const [pack] = await objectsOf(rig, 'packs');
+    const bytes = await rig.bucket.get(pack);
+    bytes[Math.floor(bytes.length / 2)] ^= 1;
+    await rig.bucket.put(pack, bytes);
+    assert.equal((await rig.writer.verifySnapshot('first', { tier: 'local' })).ok, true);
+    assert.equal((await verdicts(rig.writer)).newest, 'ok');
+    assert.equal((await rig.writer.verifySnapshot('first', { tier: 's3' })).ok, false);
+    assert.equal((await verdicts(rig.writer)).newest, 'critical');
+    assert.equal((await rig.writer.verifySnapshot('first', { tier: 'local' })).ok, true);
+    assert.equal((await verdicts(rig.writer)).newest, 'critical');
   });
 
   test('the bucket as last seen is as large as it is', async (t) => {

@@ -12,6 +12,7 @@ function goodCounters(changes) {
   return {
     created: 12,
     failed: 1,
+    lastFailure: null,
     lastCreated: ago(4 * HOUR),
     lastSize: 58_344_448,
     durations: [0, 3, 4, 5, 0, 0, 0, 0, 0],
@@ -27,7 +28,7 @@ function goodCounters(changes) {
     verifiedBad: 0,
     drills: { passed: 4 },
     integrity: { healthy: true, imageOf: ago(4 * HOUR) },
-    inBucket: { snapshots: 10, bytes: 80_000_000 },
+    inBucket: { snapshots: 10, bytes: 80_000_000, newest: ago(4 * HOUR) },
     ...changes,
   };
 }
@@ -37,6 +38,13 @@ function goodFacts({ counters, ...changes } = {}) {
   return {
     counters: goodCounters(counters),
     newest: { name: 'newest', createdAt: ago(4 * HOUR), size: 58_344_448 },
+    database: { size: 60_000_000, failure: null },
+    good: { name: 'newest', createdAt: ago(4 * HOUR), size: 58_344_448 },
+    bad: [],
+    olderBad: [],
+    ahead: null,
+    newestHere: { name: 'newest', createdAt: ago(4 * HOUR), size: 58_344_448 },
+    oldestHere: { name: 'oldest', createdAt: ago(30 * DAY), size: 40_000_000 },
     newestInBucket: { name: 'newest', createdAt: ago(4 * HOUR), size: 58_344_448 },
     kept: 10,
     storedBytes: 81_000_000,

@@ -3,14 +3,12 @@
 // From facts to verdicts. Pure: everything that a verdict depends on is an argument.
 
 const { size, age, span, time, count } = require('../words.js');
-const { missedRuns } = require('./missed-runs.js');
+const { judgeBucket, judgeUpload } = require('./judge-bucket.js');
+const { judgeAge, judgeDatabase, judgeNewest } = require('./judge-snapshots.js');
+const { ok, warning, critical, worst, secondsSince, sentence } = require('./verdict.js');
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 const DRILL_EVERY_MS = 7 * DAY_MS;
-/** Longest quotation of somebody else's words in a reason. */
-const QUOTED = 200;
-
-const RANKS = ['ok', 'warning', 'critical'];
 
 /**
  * The verdicts on the facts that the worker gathered. `schedule` is a Schedule, or the error that says
@@ -18,8 +16,10 @@ const RANKS = ['ok', 'warning', 'critical'];
  */
 function judge(facts, { now, schedule, usesBucket }) {
   const checks = [
+    ...(facts.database ? [judgeDatabase(facts)] : []),
     judgeAge(facts, schedule, now),
-    ...(usesBucket ? [judgeUpload(facts, now), judgeBucket(facts, now)] : []),
+    judgeNewest(facts, usesBucket),
+    ...(usesBucket ? [judgeUpload(facts, schedule, now), judgeBucket(facts, now)] : []),
     judgeDrill(facts, usesBucket, now),
     judgeIntegrity(facts, now),
     judgeCollapse(facts),
@@ -28,83 +28,8 @@ function judge(facts, { now, schedule, usesBucket }) {
     judgeDisk(facts),
     judgeGrowth(facts, now),
   ];
-  const verdict = RANKS[Math.max(...checks.map((check) => RANKS.indexOf(check.verdict)))];
+  const { verdict } = worst(checks);
   return { healthy: verdict !== 'critical', verdict, checks };
-}
-
-const as = (verdict) => (name, reason, value) => ({ name, verdict, reason, value });
-const ok = as('ok');
-const warning = as('warning');
-const critical = as('critical');
-
-function judgeAge({ newest }, schedule, now) {
-  if (newest === null) {
-    return critical(
-      'age',
-      'There is no snapshot of this database yet: run "snapshot-writer create", and see that a scheduler runs.',
-      null,
-    );
-  }
-  const seconds = secondsSince(newest.createdAt, now);
-  const old = `The newest snapshot is ${age(new Date(newest.createdAt), now)} old`;
-  if (schedule instanceof Error) {
-    return critical(
-      'age',
-      `${old}, and when the next is due is unknown: ${sentence(schedule.message)}`,
-      seconds,
-    );
-  }
-  const missed = missedRuns(schedule, new Date(newest.createdAt), now);
-  if (missed === 0) {
-    const due = span(schedule.next(new Date(now)) - now);
-    return ok('age', `${old}; the next is due in ${due} (schedule ${schedule.text}).`, seconds);
-  }
-  return (missed === 1 ? warning : critical)(
-    'age',
-    `${old}: ${count(missed, 'run')} of the schedule ${schedule.text} brought none. ` +
-      'See that the scheduler runs and what its log says, or run "snapshot-writer create".',
-    seconds,
-  );
-}
-
-function judgeUpload({ pending, newest, newestInBucket, bucketFailure, counters }, now) {
-  if (pending.count > 0) {
-    return (isOld(pending, now) ? critical : warning)(
-      'upload',
-      `${count(pending.count, 'snapshot')} ${pending.count === 1 ? 'waits' : 'wait'} for the upload, ` +
-        `the oldest for ${age(new Date(pending.oldest), now)}: run "snapshot-writer sync", which says what is wrong.`,
-      pending.count,
-    );
-  }
-  if (bucketFailure) {
-    const last = counters.lastUploaded;
-    return ok(
-      'upload',
-      `No snapshot waits for its upload; the last upload was ${last ? `${age(new Date(last), now)} ago` : 'never'}.`,
-      0,
-    );
-  }
-  if (newest !== null && newestInBucket?.createdAt !== newest.createdAt) {
-    const there = newestInBucket
-      ? `The newest snapshot in the bucket is ${age(new Date(newestInBucket.createdAt), now)} old, and newer ones are here alone`
-      : 'No snapshot of this database is in the bucket';
-    return warning('upload', `${there}: run "snapshot-writer sync".`, 0);
-  }
-  const there = newest ? `the newest is ${age(new Date(newest.createdAt), now)} old` : 'there is none yet';
-  return ok('upload', `Every snapshot that is made is in the bucket; ${there}.`, 0);
-}
-
-const isOld = ({ oldest }, now) => oldest !== null && now - new Date(oldest) > DAY_MS;
-
-function judgeBucket({ bucketFailure, pending }, now) {
-  if (bucketFailure === null) return ok('bucket', 'The bucket answers.', 1);
-  const { code, message } = bucketFailure;
-  return (isOld(pending, now) ? critical : warning)(
-    'bucket',
-    `The bucket cannot be asked (${code}): ${sentence(message)} ` +
-      'Snapshots stay on this disk alone until it can; run "snapshot-writer check-storage".',
-    0,
-  );
 }
 
 /**
@@ -120,8 +45,7 @@ function judgeDrill({ drills }, usesBucket, now) {
     judgeDrillAge(newest, value, usesBucket, now),
     ...known.map((drill) => judgeDrillOutcome(drill, value, now)),
   ];
-  const rank = ({ verdict }) => RANKS.indexOf(verdict);
-  return judged.reduce((worst, next) => (rank(next) > rank(worst) ? next : worst));
+  return worst(judged);
 }
 
 function judgeDrillAge(newest, value, usesBucket, now) {
@@ -240,13 +164,5 @@ function judgeGrowth({ growth, freeBytes }, now) {
 }
 
 const days = (number) => span(number * DAY_MS);
-
-const secondsSince = (date, now) => Math.max(0, Math.round((now - new Date(date)) / 1000));
-
-/** Somebody else's words, as one sentence of bounded length. */
-function sentence(text) {
-  const short = text.length > QUOTED ? `${text.slice(0, QUOTED - 1)}…` : text;
-  return /[.!?…]$/.test(short) ? short : `${short}.`;
-}
 
 module.exports = { judge };

@@ -3,7 +3,8 @@
 // The metrics, from the facts that the worker gathered. Their names are what dashboards read.
 
 const { exposition } = require('./exposition.js');
-const { missedRuns } = require('./missed-runs.js');
+const { missedRuns, overdueFrom } = require('./missed-runs.js');
+const { behindFrom, lastSeenInBucket } = require('./off-site.js');
 
 const OUTCOMES = ['passed', 'failed', 'inconclusive'];
 
@@ -13,7 +14,7 @@ function metricsText(facts, { bounds, now, schedule, usesBucket }) {
     ...creation(facts, bounds),
     ...runs(facts, { now, schedule }),
     ...storage(facts, usesBucket),
-    ...uploads(facts),
+    ...uploads(facts, { schedule, usesBucket }),
     ...restores(facts),
     ...drills(facts),
     ...state(facts),
@@ -74,13 +75,19 @@ function histogram(name, help, { durations, durationMs }, bounds) {
   return { name, type: 'histogram', help, samples };
 }
 
-function runs({ newest }, { now, schedule }) {
-  const isKnown = newest !== null && !(schedule instanceof Error);
+function runs({ good }, { now, schedule }) {
+  const isKnown = good !== null && !(schedule instanceof Error);
+  const since = isKnown ? new Date(good.createdAt) : null;
   return [
     gauge(
       'snapshot_missed_runs',
-      'Runs of the schedule since the newest snapshot that brought none, at most 100.',
-      isKnown ? missedRuns(schedule, new Date(newest.createdAt), now) : null,
+      'Runs of the schedule since the newest good snapshot that brought none, at most 100.',
+      isKnown ? missedRuns(schedule, since, now) : null,
+    ),
+    gauge(
+      'snapshot_overdue_timestamp',
+      'From when on two runs of the schedule will have brought no good snapshot, in seconds since 1970.',
+      isKnown ? inSeconds(overdueFrom(schedule, since)) : null,
     ),
   ];
 }
@@ -106,8 +113,20 @@ function storage({ counters: { inBucket }, kept, storedBytes, freeBytes, imageBy
   ];
 }
 
-function uploads({ counters: counted, pending }) {
+function uploads(facts, { schedule, usesBucket }) {
+  const { counters: counted, pending } = facts;
+  const inBucket = lastSeenInBucket(facts);
   return [
+    gauge(
+      'snapshot_newest_in_bucket_timestamp',
+      'When the newest snapshot in the bucket was made, as last seen, in seconds since 1970.',
+      usesBucket ? seconds(inBucket) : null,
+    ),
+    gauge(
+      'snapshot_bucket_overdue_timestamp',
+      'From when on the bucket lacks the snapshots of two runs, in seconds since 1970; absent while it has the newest.',
+      usesBucket ? inSeconds(behindFrom(facts, inBucket, schedule)) : null,
+    ),
     gauge('snapshot_pending_uploads', 'Snapshots that wait for their upload.', pending.count),
     gauge(
       'snapshot_oldest_pending_timestamp',
@@ -177,7 +196,7 @@ function drills({ counters: counted, drills: newest }) {
   ];
 }
 
-function state({ counters: { integrity }, collapse, damaged, unfinishedRestore }) {
+function state({ counters: { integrity }, bad, collapse, damaged, unfinishedRestore }) {
   return [
     gauge(
       'database_integrity_healthy',
@@ -188,6 +207,11 @@ function state({ counters: { integrity }, collapse, damaged, unfinishedRestore }
       'snapshot_collapse',
       '1 when the database seems to have lost its content and nobody acknowledged that.',
       Number(collapse !== null),
+    ),
+    gauge(
+      'snapshot_newest_damaged',
+      '1 when the newest snapshot lacks packs, or a verification found it damaged.',
+      Number(bad.length > 0),
     ),
     gauge('snapshot_damaged_manifests', 'Manifests that cannot be read.', damaged.length),
     gauge(

@@ -6,6 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Instant;
 
+use rusqlite::Connection;
 use serde::Serialize;
 
 use super::catalog_model::{self, Catalog};
@@ -70,6 +71,27 @@ pub(crate) fn look(path: &Path) -> Result<Look> {
     })
 }
 
+/// A connection of somebody who only looks.
+pub(crate) struct Looking {
+    pub(crate) conn: Connection,
+    /// The file is read as it lies there, without a lock: nobody is held up.
+    pub(crate) is_settled: bool,
+}
+
+/// Opens the database to look at it. SQLite makes `-wal` and `-shm` beside one in WAL mode and leaves
+/// them there; where there is no `-wal`, everything is in the file itself, which is read without them.
+/// Who opens the database meanwhile makes the answers stale, no more.
+pub(crate) fn open(path: &Path) -> Result<Looking> {
+    let is_settled =
+        look(path).is_ok_and(|look| look.is_wal == Some(true) && look.wal_size.is_none() && !look.has_hot_journal);
+    let conn = if is_settled {
+        open_settled(path)?
+    } else {
+        open_for_reading(path)?
+    };
+    Ok(Looking { conn, is_settled })
+}
+
 fn has_hot_journal(path: &Path) -> bool {
     let mut start = [0; JOURNAL_MAGIC.len()];
     let read = open_plain(path, &companion(path, "-journal")).map(|mut journal| journal.read_exact(&mut start));
@@ -102,7 +124,7 @@ pub(crate) fn content(path: &Path, is_settled: bool, deadline: Instant) -> Resul
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::database::testing::{Place, handle, in_ms};
+    use crate::database::testing::{OtherProcess, Place, handle, in_ms};
     use crate::error::Code;
 
     fn refused(path: &Path) -> Code {
@@ -164,6 +186,30 @@ mod tests {
         content(&path, true, in_ms(1000)).unwrap();
         let names = fs::read_dir(path.parent().unwrap()).unwrap();
         assert_eq!(names.count(), 1);
+    }
+
+    #[test]
+    fn whoever_only_looks_leaves_nothing_beside_a_database_in_wal_mode() {
+        let place = Place::new();
+        let path = place.database(
+            "a.db",
+            "PRAGMA journal_mode=WAL; CREATE TABLE t(x); INSERT INTO t VALUES (1)",
+        );
+        let rows = |looking: &Looking| {
+            looking
+                .conn
+                .query_row("SELECT count(*) FROM t", [], |row| row.get::<_, i64>(0))
+        };
+        let resting = open(&path).unwrap();
+        assert_eq!((rows(&resting).unwrap(), resting.is_settled), (1, true));
+        drop(resting);
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+
+        // What another process has committed is in its WAL only.
+        let application = OtherProcess::start(&path, &["INSERT INTO t VALUES (2)"]);
+        let live = open(&path).unwrap();
+        assert_eq!((rows(&live).unwrap(), live.is_settled), (2, false));
+        drop((live, application));
     }
 
     #[test]

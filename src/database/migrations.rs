@@ -7,9 +7,10 @@ use std::time::Instant;
 use rusqlite::Connection;
 use serde::Serialize;
 
-use super::connect::{open_for_reading, wait_while_busy};
+use super::connect::wait_while_busy;
 use super::content::{PRISMA_MIGRATIONS, tables};
 use super::image::ImageDatabase;
+use super::look;
 use crate::error::{Code, Error, Result};
 
 /// The migrations of a database.
@@ -36,7 +37,7 @@ pub(crate) fn of_image(image: &ImageDatabase) -> Result<History> {
 
 /// Reads the history of the live database.
 pub(crate) fn of_database(path: &Path, deadline: Instant) -> Result<History> {
-    let conn = open_for_reading(path)?;
+    let conn = look::open(path)?.conn;
     wait_while_busy(path, deadline, || read(&conn))
 }
 

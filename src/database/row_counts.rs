@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode, OptionalExtension};
 
-use super::connect::{open_for_reading, wait_while_busy};
+use super::connect::wait_while_busy;
 use super::content::{Kind, PRISMA_MIGRATIONS, SNAPSHOT_TABLE, Table, quoted, tables};
 use super::image::ImageDatabase;
+use super::look::{self, Looking};
 use crate::error::{Code, Error, Result};
 
 /// Rows that are counted while the lock of a rollback database is held: about a millisecond.
@@ -47,13 +48,13 @@ pub(crate) struct Limits {
 /// Counts the rows of the live database. The counts of a rollback database are not of one instant:
 /// they tell sizes, not differences.
 pub(crate) fn of_database(path: &Path, limits: &Limits, alive: &dyn Fn() -> Result<()>) -> Result<Counts> {
-    let mut conn = open_for_reading(path)?;
-    let in_wal = wait_while_busy(path, limits.deadline, || is_wal(&conn))?;
+    let Looking { mut conn, is_settled } = look::open(path)?;
+    let holds_up_nobody = is_settled || wait_while_busy(path, limits.deadline, || is_wal(&conn))?;
     let mut counts = Counts::new();
     for table in wait_while_busy(path, limits.deadline, || counted_tables(&conn))? {
-        let rows = match (in_wal, rowid_of(&conn, &table)) {
+        let rows = match (holds_up_nobody, rowid_of(&conn, &table)) {
             _ if Instant::now() >= limits.deadline => None,
-            // A reader of a WAL database holds up nobody.
+            // A reader of a WAL database takes no lock that writers want.
             (true, _) => Some(wait_while_busy(path, limits.deadline, || {
                 count(&conn, &table, "count(*)")
             })?),

@@ -11,6 +11,7 @@ use rusqlite::{Connection, OpenFlags};
 use super::catalog::{self, CatalogState};
 use super::catalog_mirror;
 use super::connect::{database_error, open_for_reading, wait_while_busy};
+use super::look;
 use super::plain_snapshots::is_plain_key;
 use crate::config::CatalogSize;
 use crate::error::Result;
@@ -83,9 +84,9 @@ impl Rows {
     }
 }
 
-/// Every row of the table, none when it is missing.
+/// Every row of the table, none when it is missing. Leaves nothing beside the database.
 pub(crate) fn read(path: &Path, deadline: Instant) -> Result<Vec<Record>> {
-    let conn = open_for_reading(path)?;
+    let conn = look::open(path)?.conn;
     wait_while_busy(path, deadline, || match catalog::state(&conn)? {
         CatalogState::Present => catalog::rows(&conn),
         CatalogState::Missing | CatalogState::Unusable(_) => Ok(Vec::new()),

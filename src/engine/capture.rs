@@ -4,8 +4,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
-use super::Context;
 use super::recorder::{Changed, Recorder, Recording};
+use super::{Context, known_damage};
 use crate::database::source::{Batch, Mark, PageSource, Sliced};
 use crate::error::{Result, fail};
 use crate::failpoint;
@@ -181,6 +181,7 @@ fn relay(context: &Context, page_size: u32, batch: Batch, sink: &mut crate::data
 /// snapshot a full one instead of building on it.
 fn open_base(context: &Context, head: &Head) -> Option<(Head, PageTable, Vec<PackEntry>)> {
     let open = || -> Result<_> {
+        known_damage::refuse(&context.repository, head)?;
         let snapshot = Snapshot::open(&**context.repository.local(), head)?;
         let scratch = context.repository.scratch()?;
         let table = match cached_table(context, &snapshot)? {

@@ -5,14 +5,18 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use jiff::Timestamp;
 use serde_json::Value;
 
 use super::{Context, create};
 use crate::config::Check;
 use crate::error::{Code, Error, Result};
 use crate::repository::Repository;
-use crate::repository::counters::{self, Counters, InBucket, Note};
-use crate::repository::{lineage, manifest, survey};
+use crate::repository::counters::{self, Counters, Failure, InBucket, Note};
+use crate::repository::lineage;
+use crate::repository::manifest::{self, Kind};
+use crate::repository::survey::{self, Listed, Survey};
+use crate::repository::tiers::Tier;
 use crate::storage::Store;
 
 type Change = Box<dyn FnOnce(&mut Counters) + Send>;
@@ -96,15 +100,19 @@ impl Counting {
     fn count_outcome(&self, outcome: &Result<Value>) {
         let took = self.started.elapsed();
         match (self.operation.as_str(), outcome) {
-            ("createSnapshot", Ok(_)) => self.tally.add(move |counters| counters.count_created(took)),
+            ("createSnapshot", Ok(_)) => self.tally.add(move |counters| {
+                counters.count_created(took);
+                counters.last_failure = None;
+            }),
             ("createSnapshot", Err(error)) => {
                 let (code, level) = (error.code, self.check);
                 self.tally.add(move |counters| {
                     counters.failed += 1;
                     counters.upload_failures += u64::from(code == Code::UploadFailed);
-                    if matches!(code, Code::CheckFailed | Code::DatabaseCorrupt) {
+                    if matches!(code, Code::CheckFailed | Code::DatabaseCorrupt | Code::DatabaseInvalid) {
                         counters.examined(false, create::now(), level);
                     }
+                    note_failure(counters, code);
                 });
             }
             ("restoreFromSnapshot" | "undoRestore", Ok(_)) => self.tally.add(|counters| counters.restores += 1),
@@ -161,15 +169,45 @@ impl Counting {
             let (manifests, packs) = (bucket.list("snapshots/")?, bucket.list("packs/")?);
             let ids = manifests.iter().filter_map(|object| manifest::parse_key(&object.key));
             let ids: BTreeSet<_> = ids.map(|(id, _)| id).collect();
-            let seen = InBucket {
-                snapshots: ids.len() as u64,
-                bytes: manifests.iter().chain(&packs).map(|object| object.size).sum(),
-            };
-            survey::remember(&self.repository, manifests)?;
-            Ok::<_, Error>(seen)
+            let (snapshots, bytes) = (
+                ids.len(),
+                manifests.iter().chain(&packs).map(|object| object.size).sum(),
+            );
+            Ok::<_, Error>(InBucket {
+                snapshots: snapshots as u64,
+                bytes,
+                newest: self.newest(&survey::remember(&self.repository, manifests)?)?,
+            })
         })();
         if let Ok(seen) = seen {
             self.tally.add(move |counters| counters.in_bucket = Some(seen));
+        }
+    }
+
+    /// When the newest snapshot of the database was made that the bucket has.
+    fn newest(&self, survey: &Survey) -> Result<Option<Timestamp>> {
+        let own = lineage::known(&self.repository, &self.database)?;
+        let is_meant = |listed: &&Listed| {
+            let is_own = own.is_none_or(|own| listed.head.lineage == own);
+            is_own && listed.head.kind == Kind::Snapshot && listed.tiers.contains(&Tier::S3)
+        };
+        let in_bucket = survey.snapshots.iter().filter(is_meant);
+        Ok(in_bucket.map(|listed| listed.head.created_at).max())
+    }
+}
+
+fn note_failure(counters: &mut Counters, code: Code) {
+    use Code::{Aborted, InvalidArgument, SnapshotExists, SnapshotNameInvalid, UploadFailed};
+    match code {
+        // The snapshot is there; what waits for its upload is told elsewhere.
+        UploadFailed => counters.last_failure = None,
+        // Says nothing of the next call.
+        Aborted | InvalidArgument | SnapshotExists | SnapshotNameInvalid => {}
+        _ => {
+            counters.last_failure = Some(Failure {
+                at: create::now(),
+                code: code.as_str().to_owned(),
+            });
         }
     }
 }

@@ -73,8 +73,8 @@ pub(crate) fn create(context: &Context, name: Option<&str>) -> Result<Record> {
             catalog::add_rows(context, &database, head.lineage, &catalog::record(context, &head)?);
             drop(lock);
             let uploaded = match elsewhere.failure {
-                None => upload::upload_pending(context, &database, &head),
-                Some(error) => Err(error),
+                Some(error) if !may_still_take(&error) => Err(error),
+                _ => upload::upload_pending(context, &database, &head),
             };
             let head = repack::after_create(context, &head);
             uploaded.map_err(|error| upload::failed(&head, error))?;
@@ -88,6 +88,12 @@ pub(crate) fn create(context: &Context, name: Option<&str>) -> Result<Record> {
             Err(error)
         }
     }
+}
+
+/// Whether a bucket that could not be asked for everything it has is worth an upload all the same:
+/// it answered, and may only have kept an archived object to itself, or everything from being read.
+fn may_still_take(error: &Error) -> bool {
+    matches!(error.code, Code::S3AccessDenied | Code::S3Failed)
 }
 
 /// From here on the snapshot is there, whatever becomes of its upload.

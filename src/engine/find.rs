@@ -9,6 +9,7 @@ use super::trash::Trash;
 use super::{Context, catalog};
 use crate::database::plain_snapshots::{self, Place, PlainSnapshot};
 use crate::error::{Result, fail};
+use crate::record::Record;
 use crate::repository::Repository;
 use crate::repository::manifest::{self, Head};
 use crate::repository::survey::{self, Listed, Survey};
@@ -129,11 +130,17 @@ pub(crate) fn damaged_manifest(context: &Context, name: &str) -> Option<String> 
 /// Everything there is: the snapshots of both tiers, and the old plain ones. A bucket that cannot
 /// be asked is left out and the reason kept; it is not asked a second time.
 pub(crate) fn everything(context: &Context) -> Result<(Survey, Vec<PlainSnapshot>)> {
+    everything_with(context, &catalog::rows(context))
+}
+
+/// As [`everything`], with the rows of the table at hand: reading them may mean waiting for the
+/// database.
+pub(crate) fn everything_with(context: &Context, rows: &[Record]) -> Result<(Survey, Vec<PlainSnapshot>)> {
     let mut survey = context.repository.survey()?;
-    let mut all = plain_files(context)?;
+    let mut all = plain_files_with(context, rows)?;
     let objects = match &survey.bucket_failure {
         Some(_) => Vec::new(),
-        None => plain_objects(context).unwrap_or_else(|error| {
+        None => plain_objects_with(context, rows).unwrap_or_else(|error| {
             survey.bucket_failure = Some(error);
             Vec::new()
         }),
@@ -154,8 +161,13 @@ pub(crate) fn everything_left(context: &Context) -> Result<(Survey, Vec<PlainSna
 
 /// Those of the configured folder.
 pub(crate) fn plain_files(context: &Context) -> Result<Vec<PlainSnapshot>> {
+    plain_files_with(context, &catalog::rows(context))
+}
+
+/// As [`plain_files`], with the rows at hand.
+pub(crate) fn plain_files_with(context: &Context, rows: &[Record]) -> Result<Vec<PlainSnapshot>> {
     let database = context.database().ok();
-    let mut all = plain_snapshots::list(context.repository.root(), &catalog::rows(context))?;
+    let mut all = plain_snapshots::list(context.repository.root(), rows)?;
     // The folder may be the database's own.
     all.retain(|plain| match &plain.place {
         Place::File(path) => database.as_ref() != Some(path),
@@ -166,10 +178,14 @@ pub(crate) fn plain_files(context: &Context) -> Result<Vec<PlainSnapshot>> {
 
 /// Those of the bucket; none when S3 is off.
 pub(crate) fn plain_objects(context: &Context) -> Result<Vec<PlainSnapshot>> {
+    plain_objects_with(context, &catalog::rows(context))
+}
+
+fn plain_objects_with(context: &Context, rows: &[Record]) -> Result<Vec<PlainSnapshot>> {
     let Some(bucket) = context.repository.bucket() else {
         return Ok(Vec::new());
     };
     let objects = bucket.list("snapshot_")?;
     let locate = |key: &str| bucket.locate(key);
-    Ok(plain_snapshots::list_objects(&objects, locate, &catalog::rows(context)))
+    Ok(plain_snapshots::list_objects(&objects, locate, rows))
 }

@@ -51,7 +51,7 @@ fn of_database(context: &Context, database: &Path, heads: Vec<Head>) -> Result<V
 /// Why a candidate is no good; `None` when every hash is right and SQLite finds nothing wrong.
 pub(crate) fn fault(context: &Context, found: &Found) -> Result<Option<String>> {
     // An older state that is at hand is better than a newer one behind a network that is down.
-    let is_of_this_one = |error: &Error| error.code == Code::SnapshotDamaged || error.code.as_str().starts_with("S3_");
+    let is_of_this_one = |error: &Error| error.code == Code::SnapshotDamaged || error.code.is_of_s3();
     match integrity(context, found) {
         Err(error) if is_of_this_one(&error) => Ok(Some(error.story())),
         other => other,

@@ -4,14 +4,16 @@ use std::path::Path;
 
 use jiff::{Timestamp, ToSpan};
 use serde::Serialize;
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::Context;
 use super::catalog::Journal;
 use super::collapse::{self, Collapse};
+use super::standing::{self, Snapshot, Standing};
+use crate::database::look;
 use crate::database::plain_snapshots::{Place, PlainSnapshot};
 use crate::error::{Error, Result};
-use crate::record::Status;
 use crate::repository::counters::{self, Counters};
 use crate::repository::drills::{self, Drill};
 use crate::repository::lineage::{self, Lineage};
@@ -23,17 +25,26 @@ use crate::storage::free_bytes;
 
 /// How far back growth is looked at.
 const GROWTH_DAYS: i64 = 7;
-
 /// What is known without judging it.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Facts {
+    /// Whose snapshots the facts are about.
+    #[serde(skip)]
+    pub(crate) ours: Ours,
+    /// `None` without a configured database, and for metrics, which do not ask it.
+    pub(crate) database: Option<DatabaseFile>,
     counters: Counters,
     /// Newest snapshot of the configured database, complete in one tier at least; of a bucket that was not asked, as it
     /// was last seen.
     newest: Option<Snapshot>,
     /// Newest one of the bucket; `None` as well when nobody looked or it could not be asked.
     newest_in_bucket: Option<Snapshot>,
+    /// Newest and oldest one of the local tier.
+    newest_here: Option<Snapshot>,
+    oldest_here: Option<Snapshot>,
+    #[serde(flatten)]
+    standing: Standing,
     /// Snapshots of the local tier.
     kept: usize,
     pub(crate) stored_bytes: u64,
@@ -51,15 +62,15 @@ pub(crate) struct Facts {
     image_bytes: Option<u64>,
 }
 
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Snapshot {
-    name: String,
-    created_at: Timestamp,
-    size: u64,
+/// The file of the configured database.
+#[derive(Debug, Serialize)]
+pub(crate) struct DatabaseFile {
+    size: Option<u64>,
+    /// Why it is none.
+    failure: Option<Failure>,
 }
 
-/// Snapshots that wait for their upload.
+/// Snapshots of the configured database that wait for their upload.
 #[derive(Debug, Serialize)]
 pub(crate) struct Pending {
     pub(crate) count: usize,
@@ -100,21 +111,29 @@ pub(crate) fn gather(context: &Context, survey: &Survey, plain: &[PlainSnapshot]
         .filter(|listed| listed.tiers.contains(&Tier::S3))
         .map(|listed| &listed.head)
         .collect();
-    let newest = newest(&known, plain.iter());
+    let here: Vec<&Head> = ours
+        .iter()
+        .filter(|listed| listed.tiers.contains(&Tier::Local))
+        .map(|listed| &listed.head)
+        .collect();
+    let newest = standing::newest(&known, plain.iter());
     let objects = plain.iter().filter(|plain| matches!(plain.place, Place::Object(_)));
-    let waiting: Vec<&Head> = heads.iter().filter(|head| journal.is_pending(head.id)).collect();
+    let files = || plain.iter().filter(|plain| matches!(plain.place, Place::File(_)));
+    let waiting = |head: &&&Head| journal.is_pending(head.id);
+    let waiting: Vec<&&Head> = own_heads.iter().filter(waiting).collect();
     Ok(Facts {
+        database: None,
+        newest_here: standing::newest(&here, files()),
+        oldest_here: standing::complete(&here, files()).min_by_key(|snapshot| snapshot.created_at),
+        standing: Standing::of(repository, &known, &here, plain, Timestamp::now())?,
         counters: counters::read(repository, database.as_deref())?,
-        newest_in_bucket: self::newest(&in_bucket, objects),
+        newest_in_bucket: standing::newest(&in_bucket, objects),
         kept: survey
             .snapshots
             .iter()
             .filter(|listed| listed.tiers.contains(&Tier::Local))
             .count()
-            + plain
-                .iter()
-                .filter(|plain| matches!(plain.place, Place::File(_)))
-                .count(),
+            + files().count(),
         stored_bytes: repository.stored_bytes()?,
         pending: Pending {
             count: waiting.len(),
@@ -139,6 +158,16 @@ pub(crate) fn gather(context: &Context, survey: &Survey, plain: &[PlainSnapshot]
             .map(|metadata| metadata.len())
             .or_else(|| newest.as_ref().map(|newest| newest.size)),
         newest,
+        ours: lineage,
+    })
+}
+
+/// Looks at the file of the configured database. No connection to it may be open in this process.
+pub(crate) fn look_at_database(context: &Context) -> Option<DatabaseFile> {
+    let looked = look::look(&context.database().ok()?);
+    Some(DatabaseFile {
+        size: looked.as_ref().ok().map(|look| look.size),
+        failure: looked.err().as_ref().map(Failure::of),
     })
 }
 
@@ -152,7 +181,8 @@ impl Failure {
 }
 
 /// The snapshots of one database among those of a repository.
-enum Ours {
+#[derive(Debug)]
+pub(crate) enum Ours {
     /// No database is configured: the repository as a whole is meant.
     All,
     Of(Uuid),
@@ -166,6 +196,15 @@ impl Ours {
             Self::All => true,
             Self::Of(own) => lineage == Some(*own),
             Self::Unknown => lineage.is_none(),
+        }
+    }
+
+    /// The same of what is told of a snapshot. Old plain ones have no lineage, and are everybody's.
+    pub(crate) fn includes_info(&self, info: &Value) -> bool {
+        match self {
+            Self::All => true,
+            Self::Of(lineage) => info["lineage"].is_null() || info["lineage"] == lineage.to_string(),
+            Self::Unknown => info["lineage"].is_null(),
         }
     }
 }
@@ -184,23 +223,6 @@ fn of_lineage(context: &Context, database: Option<&Path>, heads: &[Head]) -> Res
 pub(crate) fn is_ours(context: &Context, head: &Head) -> bool {
     let lineage = of_lineage(context, context.database().ok().as_deref(), std::slice::from_ref(head));
     lineage.is_ok_and(|lineage| lineage.includes(Some(head.lineage)))
-}
-
-fn newest<'a>(heads: &[&Head], plain: impl Iterator<Item = &'a PlainSnapshot>) -> Option<Snapshot> {
-    let packed = heads.iter().map(|head| Snapshot {
-        name: head.name.clone(),
-        created_at: head.created_at,
-        size: head.size(),
-    });
-    let plain = plain
-        .map(|plain| &plain.record)
-        .filter(|record| record.status == Status::Completed)
-        .map(|record| Snapshot {
-            name: record.name.clone(),
-            created_at: record.created_at,
-            size: record.size,
-        });
-    packed.chain(plain).max_by_key(|snapshot| snapshot.created_at)
 }
 
 /// What the snapshots of the last days added, without the first of them: that one counts what came before.

@@ -42,23 +42,6 @@ fn growth_is_what_came_after_the_first_snapshot_of_the_last_days() {
     assert_eq!(growth(&[], now), None);
 }
 
-#[test]
-fn the_newest_snapshot_may_be_an_old_plain_file() {
-    let place = Place::new();
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("snapshot_2030-01-02T03-04-05-678Z.db");
-    std::fs::write(&file, [0; 100]).unwrap();
-    let plain = crate::database::plain_snapshots::list(folder.path(), &[]).unwrap();
-    let packed = [head(&place, 0, 1), head(&place, HOUR, 1)];
-    let packed: Vec<&Head> = packed.iter().collect();
-    assert_eq!(newest(&packed, [].iter()).unwrap().name, "made at 3600");
-    let newest = newest(&packed, plain.iter()).unwrap();
-    assert_eq!(
-        (newest.name.as_str(), newest.size),
-        ("snapshot_2030-01-02T03-04-05-678Z", 100)
-    );
-}
-
 fn drill(second: i64, tier: Option<Tier>, outcome: crate::finding::Outcome) -> Drill {
     Drill {
         id: Uuid::new_v4(),

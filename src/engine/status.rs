@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::find::{everything, plain_files};
+use super::find::{everything_with, plain_files_with};
 use super::list::infos;
 use super::trash::Trash;
-use super::{Context, health};
+use super::{Context, catalog, health};
 use crate::database::plain_snapshots::PlainSnapshot;
 use crate::error::{Code, Error, Result};
 use crate::repository::survey::{self, Survey};
@@ -18,16 +18,22 @@ const BUCKET_LIMIT: Duration = Duration::from_secs(10);
 
 /// What an operator asks first, and the facts for the verdicts.
 pub(crate) fn status(context: &Context) -> Result<Value> {
+    // Before anything is opened through SQLite: this reads the file itself.
+    let database = health::look_at_database(context);
     let (mut survey, mut plain) = look(context)?;
     let snapshots = infos(context, &survey, &plain, false)?;
-    let is_snapshot = |info: &&Value| info["kind"] == "snapshot" || info["kind"] == "plain";
     Trash::read(context)?.take_out_of(&mut survey, &mut plain);
-    let facts = health::gather(context, &survey, &plain)?;
+    let mut facts = health::gather(context, &survey, &plain)?;
+    facts.database = database;
+    let is_meant = |info: &&Value| {
+        let is_snapshot = info["kind"] == "snapshot" || info["kind"] == "plain";
+        is_snapshot && facts.ours.includes_info(info)
+    };
     Ok(json!({
         "databasePath": context.config.database_path,
         "snapshotDir": context.repository.root(),
         "snapshots": snapshots.len(),
-        "latest": snapshots.iter().find(is_snapshot),
+        "latest": snapshots.iter().find(is_meant),
         "storedBytes": facts.stored_bytes,
         "unfinishedRestore": facts.unfinished_restore,
         "bucket": context.config.s3.as_ref().map(|s3| &s3.bucket),
@@ -38,10 +44,12 @@ pub(crate) fn status(context: &Context) -> Result<Value> {
 
 /// Looks at both tiers, at the bucket not for ever.
 fn look(context: &Context) -> Result<(Survey, Vec<PlainSnapshot>)> {
+    // Whoever keeps the database locked makes this wait, which is not the bucket's fault.
+    let rows = catalog::rows(context);
     let (answer, answered) = channel();
-    let asking = context.clone();
+    let (asking, known) = (context.clone(), rows.clone());
     // Left alone when it takes too long: the process ends soon.
-    std::thread::spawn(move || drop(answer.send(everything(&asking))));
+    std::thread::spawn(move || drop(answer.send(everything_with(&asking, &known))));
     answered.recv_timeout(BUCKET_LIMIT).unwrap_or_else(|_| {
         let silent = Error::new(
             Code::S3Unreachable,
@@ -51,6 +59,6 @@ fn look(context: &Context) -> Result<(Survey, Vec<PlainSnapshot>)> {
             bucket_failure: Some(silent),
             ..survey::here(&context.repository)?
         };
-        Ok((here, plain_files(context)?))
+        Ok((here, plain_files_with(context, &rows)?))
     })
 }

@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use super::find::{Found, find};
 use super::target::Target;
-use super::{Context, health};
+use super::{Context, health, known_damage};
 use crate::config::Check;
 use crate::database::image::{FileImage, ImageDatabase};
 use crate::database::{check, image};
-use crate::error::{Code, Result};
+use crate::error::{Code, Error, Result};
 use crate::storage::io_error;
 
 /// How deep a verification goes.
@@ -36,22 +36,35 @@ pub(crate) struct Verdict {
 /// Verifies one snapshot. Damage is a verdict, not an error.
 pub(crate) fn verify(context: &Context, name: &str, level: Level) -> Result<Verdict> {
     let _lock = context.lock_for_reading("verifySnapshot")?;
-    let problems = match problems(context, name, level) {
-        Err(error) if error.code == Code::SnapshotDamaged => {
-            vec![error.story()]
-        }
+    let found = match find(context, name) {
+        // Of a damaged head, nobody can say which snapshot it is of.
+        Err(error) if error.code == Code::SnapshotDamaged => return Ok(Verdict::bad(level, &error)),
         other => other?,
     };
-    Ok(Verdict {
-        ok: problems.is_empty(),
-        level,
-        problems,
-    })
+    let verdict = match problems(context, &found, level) {
+        Err(error) if error.code == Code::SnapshotDamaged => Verdict::bad(level, &error),
+        problems => Verdict::new(level, problems?),
+    };
+    known_damage::remember(context, found.note_id(), &verdict);
+    Ok(verdict)
 }
 
-fn problems(context: &Context, name: &str, level: Level) -> Result<Vec<String>> {
-    let found = find(context, name)?;
-    let mut target = Target::open(context, &found)?;
+impl Verdict {
+    fn new(level: Level, problems: Vec<String>) -> Self {
+        Self {
+            ok: problems.is_empty(),
+            level,
+            problems,
+        }
+    }
+
+    fn bad(level: Level, error: &Error) -> Self {
+        Self::new(level, vec![error.story()])
+    }
+}
+
+fn problems(context: &Context, found: &Found, level: Level) -> Result<Vec<String>> {
+    let mut target = Target::open(context, found)?;
     if level >= Level::Data {
         let total = u64::from(target.page_size) * u64::from(target.page_count());
         let mut done = 0;
@@ -68,7 +81,7 @@ fn problems(context: &Context, name: &str, level: Level) -> Result<Vec<String>> 
     let mut image = assemble_image(context, &mut target)?;
     let host = Arc::clone(&context.host);
     let integrity = check::check(&mut image, Check::Full, Arc::new(move || host.check_alive().is_ok()))?;
-    if let Found::Packed(head) = &found
+    if let Found::Packed(head) = found
         && health::is_ours(context, head)
     {
         let (healthy, image_of) = (integrity.is_none(), head.created_at);

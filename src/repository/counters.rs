@@ -37,6 +37,8 @@ pub(crate) struct Counters {
     /// Calls of `createSnapshot` that resolved, and those that did not.
     pub(crate) created: u64,
     pub(crate) failed: u64,
+    /// Of the last call, when it failed for a reason that may stop the next one as well.
+    pub(crate) last_failure: Option<Failure>,
     /// When the newest snapshot was made, complete locally at least.
     pub(crate) last_created: Option<Timestamp>,
     /// Bytes of its image.
@@ -60,6 +62,13 @@ pub(crate) struct Counters {
     pub(crate) in_bucket: Option<InBucket>,
 }
 
+/// A call of `createSnapshot` that brought no snapshot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Failure {
+    pub(crate) at: Timestamp,
+    pub(crate) code: String,
+}
+
 /// What SQLite said of the newest image that it has checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -76,6 +85,9 @@ pub(crate) struct Integrity {
 pub(crate) struct InBucket {
     pub(crate) snapshots: u64,
     pub(crate) bytes: u64,
+    /// When the newest one of the database was made.
+    #[serde(default)]
+    pub(crate) newest: Option<Timestamp>,
 }
 
 impl Counters {

@@ -1,6 +1,6 @@
 //! Which snapshots there are, and in which tier.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -64,6 +64,12 @@ impl Survey {
     pub(crate) fn into_heads(self) -> Vec<Head> {
         self.snapshots.into_iter().map(|listed| listed.head).collect()
     }
+
+    /// Whether something could be told of a snapshot.
+    fn knows(&self, id: Uuid) -> bool {
+        self.snapshots.iter().any(|listed| listed.head.id == id)
+            || self.damaged.iter().any(|(damaged, _)| *damaged == id)
+    }
 }
 
 /// Where a manifest is: its newest generation in each tier. Every generation is the whole snapshot.
@@ -106,10 +112,13 @@ pub(crate) fn here(repository: &Repository) -> Result<Survey> {
 
 /// Looks at the bucket alone.
 pub(crate) fn bucket(repository: &Repository, bucket: &dyn Store) -> Result<Survey> {
-    survey(repository, Vec::new(), Some(bucket.list("snapshots/")?))
+    let mut survey = survey(repository, Vec::new(), Some(bucket.list("snapshots/")?))?;
+    // Whoever wants the bucket and nothing else is not helped by a part of it.
+    survey.bucket_failure.take().map_or(Ok(survey), Err)
 }
 
-/// Looks at both tiers; a bucket that cannot be asked is left out and the reason kept.
+/// Looks at both tiers; a bucket that cannot be asked is left out and the reason kept. So is the
+/// reason when it can be listed and not every head can be read; those that can are there.
 pub(crate) fn both(repository: &Repository) -> Result<Survey> {
     let in_folder = repository.local().list("snapshots/")?;
     let Some(bucket) = repository.bucket() else {
@@ -124,9 +133,10 @@ pub(crate) fn both(repository: &Repository) -> Result<Survey> {
     }
 }
 
-/// Remembers what a listing of the bucket shows, for [`here`].
-pub(crate) fn remember(repository: &Repository, in_bucket: Vec<Object>) -> Result<()> {
-    look(repository, repository.local().list("snapshots/")?, Some(in_bucket)).map(drop)
+/// What both tiers have by a listing of the bucket that is at hand, remembered for [`here`]. Names nothing in the log: whoever
+/// listed the bucket has done so.
+pub(crate) fn remember(repository: &Repository, in_bucket: Vec<Object>) -> Result<Survey> {
+    look(repository, repository.local().list("snapshots/")?, Some(in_bucket))
 }
 
 fn survey(repository: &Repository, in_folder: Vec<Object>, in_bucket: Option<Vec<Object>>) -> Result<Survey> {
@@ -141,18 +151,16 @@ fn survey(repository: &Repository, in_folder: Vec<Object>, in_bucket: Option<Vec
 fn look(repository: &Repository, in_folder: Vec<Object>, in_bucket: Option<Vec<Object>>) -> Result<Survey> {
     let asked_bucket = in_bucket.is_some();
     let mut survey = Survey::default();
-    let mut far = Vec::new();
-    for (id, place) in places(in_folder, in_bucket.unwrap_or_default()) {
-        let Some(generation) = place.local else {
-            far.push((id, place));
-            continue;
-        };
-        match manifest::read_head(&**repository.local(), &manifest::key(id, generation)) {
-            Ok(head) => survey.snapshots.push(place.list(head)),
+    let (mut far, mut spoilt) = (Vec::new(), Vec::new());
+    for (id, mut place) in places(in_folder, in_bucket.unwrap_or_default()) {
+        match read_here(repository, id, &mut place.local) {
+            Ok(Some(head)) => survey.snapshots.push(place.list(head)),
+            Ok(None) => far.push((id, place)),
             // The other copy may be good.
             Err(error) if error.code == Code::SnapshotDamaged && place.in_bucket.is_some() => {
                 tracing::warn!(snapshot = %id, reason = %error, "the local manifest is damaged; the one in the bucket is used");
                 far.push((id, place));
+                spoilt.push((id, error));
             }
             Err(error) if error.code == Code::SnapshotDamaged => survey.damaged.push((id, error)),
             Err(error) => return Err(error),
@@ -162,6 +170,8 @@ fn look(repository: &Repository, in_folder: Vec<Object>, in_bucket: Option<Vec<O
         forget_gone(repository, &far);
     }
     read_far(repository, far, &mut survey)?;
+    spoilt.retain(|(id, _)| !survey.knows(*id));
+    survey.damaged.append(&mut spoilt);
     survey
         .snapshots
         .sort_by_key(|listed| (listed.head.created_at, listed.head.id));
@@ -187,36 +197,91 @@ fn places(in_folder: Vec<Object>, in_bucket: Vec<Object>) -> BTreeMap<Uuid, Plac
     places
 }
 
+/// Reads the head of a local manifest; `None` when there is none. Listing and reading take no lock:
+/// what is missing by now was removed, or replaced by a later generation, which is noted then.
+fn read_here(repository: &Repository, id: Uuid, generation: &mut Option<u32>) -> Result<Option<Head>> {
+    let local = &**repository.local();
+    while let Some(listed) = *generation {
+        match manifest::read_head(local, &manifest::key(id, listed)) {
+            Err(error) if error.code == Code::SnapshotDamaged => {
+                *generation = newest(local, id)?.map(|(newest, _)| newest);
+                if *generation == Some(listed) {
+                    return Err(error);
+                }
+            }
+            read => return read.map(Some),
+        }
+    }
+    Ok(None)
+}
+
+/// The newest generation of a manifest that a store has at this moment.
+pub(crate) fn newest(store: &dyn Store, id: Uuid) -> Result<Option<(u32, Object)>> {
+    let objects = store.list(&format!("snapshots/{id}."))?.into_iter();
+    let generations = objects.filter_map(|object| Some((manifest::parse_key(&object.key)?.1, object)));
+    Ok(generations.max_by_key(|(generation, _)| *generation))
+}
+
 /// Reads the heads that only the bucket has, several at a time, for the bucket may be far away.
 fn read_far(repository: &Repository, far: Vec<(Uuid, Place)>, survey: &mut Survey) -> Result<()> {
     let Some(bucket) = repository.bucket().filter(|_| !far.is_empty()) else {
         return Ok(());
     };
-    let (next, read) = (AtomicUsize::new(0), Mutex::new(HashMap::new()));
+    let (next, read) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     std::thread::scope(|scope| {
         for _ in 0..READERS.min(far.len()) {
             scope.spawn(|| {
                 while let Some((id, place)) = far.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let Some((generation, object)) = &place.in_bucket else {
-                        continue;
+                    let mut in_bucket = place.in_bucket.clone();
+                    let head = read_there(repository, bucket, *id, &mut in_bucket);
+                    if head.as_ref().is_err_and(|error| error.code == Code::S3Unreachable) {
+                        // The others would only be waited for as long.
+                        next.fetch_max(far.len(), Ordering::Relaxed);
+                    }
+                    let place = Place {
+                        local: place.local,
+                        in_bucket,
                     };
-                    let head = cached_or_read(repository, bucket, &manifest::key(*id, *generation), object);
                     let mut read = read.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                    read.insert(*id, head);
+                    read.push((*id, place, head));
                 }
             });
         }
     });
-    let mut read = read.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-    for (id, place) in far {
-        match read.remove(&id) {
-            Some(Ok(head)) => survey.snapshots.push(place.list(head)),
-            Some(Err(error)) if error.code == Code::SnapshotDamaged => survey.damaged.push((id, error)),
-            Some(Err(error)) => return Err(error),
-            None => {}
+    for (id, place, head) in read.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner) {
+        match head {
+            Ok(Some(head)) => survey.snapshots.push(place.list(head)),
+            Ok(None) => {}
+            Err(error) if error.code == Code::SnapshotDamaged => survey.damaged.push((id, error)),
+            Err(error) if error.code.is_of_s3() => drop(survey.bucket_failure.get_or_insert(error)),
+            Err(error) => return Err(error),
         }
     }
     Ok(())
+}
+
+/// As [`read_here`], in the bucket, where other hosts remove and replace.
+fn read_there(
+    repository: &Repository,
+    bucket: &dyn Store,
+    id: Uuid,
+    in_bucket: &mut Option<(u32, Object)>,
+) -> Result<Option<Head>> {
+    while let Some((listed, object)) = in_bucket.take() {
+        match cached_or_read(repository, bucket, &manifest::key(id, listed), &object) {
+            Err(error) if error.code == Code::SnapshotDamaged => {
+                *in_bucket = newest(bucket, id)?;
+                if in_bucket.as_ref().is_some_and(|(newest, _)| *newest == listed) {
+                    return Err(error);
+                }
+            }
+            read => {
+                *in_bucket = Some((listed, object));
+                return read.map(Some);
+            }
+        }
+    }
+    Ok(None)
 }
 
 /// A head as it was read in the bucket, and of which object.

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use super::*;
+use crate::repository::manifest::Description;
 use crate::repository::testing::{Place, draft, pages};
 
 fn object(id: Uuid, generation: u32) -> Object {
@@ -59,4 +60,26 @@ fn a_damaged_head_is_told_apart_from_the_others() {
     assert_eq!(survey.damaged.len(), 1);
     assert_eq!(survey.damaged[0].0, bad.id);
     assert_eq!(survey.damaged[0].1.code, Code::SnapshotDamaged);
+}
+
+#[test]
+fn what_was_removed_or_replaced_since_it_was_listed_is_not_damaged() {
+    let place = Place::new();
+    let removed = place.snapshot(draft("removed", 512), &pages(1, 512));
+    let old = place.snapshot(draft("repacked", 512), &pages(1, 512));
+    let listing = place.repository.local().list("snapshots/").unwrap();
+    let new = place.snapshot(
+        Description {
+            generation: 2,
+            ..Description::clone(&old)
+        },
+        &pages(1, 512),
+    );
+    for head in [&removed, &old] {
+        place.repository.local().remove(&head.key()).unwrap();
+    }
+    let survey = survey(&place.repository, listing, None).unwrap();
+    assert!(survey.damaged.is_empty());
+    let keys: Vec<String> = survey.into_heads().iter().map(Head::key).collect();
+    assert_eq!(keys, [new.key()]);
 }

@@ -1,0 +1,191 @@
+//! What is known against a snapshot without reading its pages: a verification that found damage, and packs that are
+//! missing or have another size.
+//!
+//! A verification that found damage leaves a note `local/damage/<uuid>.<tier>`, which stays until the snapshot
+//! verifies good. Notes about snapshots that are gone are passed over. No later snapshot is built on one with a note.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::Context;
+use super::create;
+use super::verify::{Level, Verdict};
+use crate::error::{Code, Result, fail};
+use crate::repository::manifest::{self, Head};
+use crate::repository::tiers::Tier;
+use crate::repository::{Repository, mirror, survey};
+use crate::storage::Store;
+
+const NOTES: &str = "local/damage/";
+/// Notes that are kept.
+const KEPT: usize = 100;
+
+/// A verification that found damage.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Note {
+    id: Uuid,
+    /// The tier that was verified; `None`: both, local first.
+    tier: Option<Tier>,
+    /// How deep a verification has to go to say that the damage is gone.
+    level: Level,
+    reason: String,
+    at: Timestamp,
+}
+
+impl Note {
+    fn key(&self) -> String {
+        key(self.id, self.tier)
+    }
+}
+
+fn key(id: Uuid, tier: Option<Tier>) -> String {
+    let tier = match tier {
+        None => "any",
+        Some(Tier::Local) => "local",
+        Some(Tier::S3) => "s3",
+    };
+    format!("{NOTES}{id}.{tier}")
+}
+
+/// Remembers what a verification of a snapshot said. Best effort: it is said all the same.
+pub(crate) fn remember(context: &Context, id: Uuid, verdict: &Verdict) {
+    if !context.repository.is_made() {
+        return;
+    }
+    let noted = match verdict.problems.first() {
+        Some(problem) => note(context, id, verdict.level, problem),
+        None => settle(context, id, verdict.level),
+    };
+    if let Err(error) = noted
+        && error.code != Code::RepositoryUnwritable
+    {
+        tracing::warn!(code = error.code.as_str(), reason = %error, "what the verification found could not be written down for status and metrics");
+    }
+}
+
+fn note(context: &Context, id: Uuid, level: Level, problem: &str) -> Result<()> {
+    let tier = tier(context);
+    let known = context.repository.read_json::<Note>(&key(id, tier)).ok().flatten();
+    let note = Note {
+        id,
+        tier,
+        level: known.map_or(level, |known| known.level.max(level)),
+        reason: problem.to_owned(),
+        at: create::now(),
+    };
+    context.repository.replace_json(&note.key(), &note)?;
+    let mut notes = notes(&context.repository)?;
+    notes.sort_by_key(|note| std::cmp::Reverse((note.at, note.id)));
+    let too_old = notes.iter().skip(KEPT);
+    too_old
+        .map(Note::key)
+        .try_for_each(|key| context.repository.local().remove(&key))
+}
+
+/// A snapshot that is good in one tier can be read from both; the reverse does not hold.
+fn settle(context: &Context, id: Uuid, level: Level) -> Result<()> {
+    let good = tier(context);
+    for note in notes(&context.repository)? {
+        let is_meant = note.id == id && (note.tier == good || note.tier.is_none());
+        if is_meant && note.level <= level {
+            context.repository.local().remove(&note.key())?;
+        }
+    }
+    Ok(())
+}
+
+/// The tier that a verification reads. Without a bucket there is one, whether it was named or not.
+fn tier(context: &Context) -> Option<Tier> {
+    match context.repository.bucket() {
+        None => Some(Tier::Local),
+        Some(_) => context.tier,
+    }
+}
+
+fn notes(repository: &Repository) -> Result<Vec<Note>> {
+    let mut notes = Vec::new();
+    for object in repository.local().list(NOTES)? {
+        match repository.read_json(&object.key) {
+            Ok(note) => notes.extend(note),
+            Err(error) => tracing::warn!(reason = %error, "a note about a damaged snapshot is passed over"),
+        }
+    }
+    Ok(notes)
+}
+
+/// Everything that is known.
+pub(crate) struct KnownDamage<'a> {
+    repository: &'a Repository,
+    notes: Vec<Note>,
+}
+
+impl<'a> KnownDamage<'a> {
+    pub(crate) fn read(repository: &'a Repository) -> Result<Self> {
+        let notes = notes(repository)?;
+        Ok(Self { repository, notes })
+    }
+
+    /// What a verification said against a snapshot. `is_here`: whether the local tier has it.
+    pub(crate) fn noted(&self, id: Uuid, is_here: bool) -> Option<String> {
+        let counts = |note: &&Note| match note.tier {
+            Some(Tier::Local) => is_here,
+            Some(Tier::S3) => self.repository.bucket().is_some(),
+            None => true,
+        };
+        let mut notes = self.notes.iter().filter(|note| note.id == id).filter(counts);
+        notes.next().map(|note| note.reason.clone())
+    }
+
+    /// As [`KnownDamage::noted`], or what is missing. `here`: its local manifest.
+    pub(crate) fn of(&self, id: Uuid, is_here: bool, here: Option<&Head>) -> Result<Option<String>> {
+        match self.noted(id, is_here) {
+            None => here.map_or(Ok(None), |head| gap(self.repository, head)),
+            noted => Ok(noted),
+        }
+    }
+}
+
+/// Fails when a verification found the local copy of a snapshot damaged: what is built on it would be as well, and
+/// nobody would know.
+pub(crate) fn refuse(repository: &Repository, head: &Head) -> Result<()> {
+    let notes = notes(repository)?;
+    let is_meant = |note: &&Note| note.id == head.id && note.tier != Some(Tier::S3);
+    match notes.iter().find(is_meant) {
+        Some(note) => fail!(SnapshotDamaged, "a verification said: {}", note.reason),
+        None => Ok(()),
+    }
+}
+
+/// What the local tier lacks of a snapshot. No lock is taken, so what is missing is looked for a second time: the
+/// snapshot may have been repacked or removed since it was listed.
+fn gap(repository: &Repository, head: &Head) -> Result<Option<String>> {
+    let local = &**repository.local();
+    if gap_of(local, &head.key())?.is_none() {
+        return Ok(None);
+    }
+    match survey::newest(local, head.id)? {
+        Some((generation, _)) => gap_of(local, &manifest::key(head.id, generation)),
+        None => Ok(None),
+    }
+}
+
+fn gap_of(local: &dyn Store, key: &str) -> Result<Option<String>> {
+    let packs = match manifest::pack_table(local, key) {
+        Ok((_, packs)) => packs,
+        Err(error) if error.code == Code::SnapshotDamaged => return Ok(Some(error.to_string())),
+        Err(error) => return Err(error),
+    };
+    // Listed after the manifest was read: what it names was there before it.
+    let there = mirror::inventory(local)?;
+    Ok(packs.iter().find_map(|pack| match there.get(&pack.key()) {
+        Some(size) if *size == pack.size => None,
+        Some(size) => Some(format!("{} has {size} bytes instead of {}", pack.key(), pack.size)),
+        None => Some(format!("{} is missing", pack.key())),
+    }))
+}
+
+#[cfg(test)]
+#[path = "known_damage_tests.rs"]
+mod tests;
