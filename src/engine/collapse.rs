@@ -12,12 +12,17 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::Context;
+use super::find::everything_left;
+use crate::database::plain_snapshots::PlainSnapshot;
 use crate::error::Result;
+use crate::record::Status;
+use crate::repository::clock::is_ahead;
 use crate::repository::lineage::{self, Lineage};
 use crate::repository::manifest::{Head, Kind};
 
-/// What was acknowledged, by lineage. On this host only: another one asks its own operator.
-const FILE: &str = "local/acknowledged.json";
+/// By lineage, what later snapshots are measured by: the newest one when a loss was acknowledged, or when
+/// a prune found none. On this host only: another one asks its own operator.
+const FILE: &str = "local/measures.json";
 
 /// The first snapshot after the content was lost.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -42,29 +47,61 @@ struct Content {
     size: u64,
 }
 
-type Acknowledged = BTreeMap<Uuid, Content>;
+type Measures = BTreeMap<Uuid, Content>;
 
 /// The newest collapse of the configured database that nobody has acknowledged. `heads`: oldest
-/// first, of any lineage.
-pub(crate) fn find(context: &Context, heads: &[Head]) -> Result<Option<Collapse>> {
+/// first, of any lineage. Neither they nor the old plain snapshots are to hold what is in the trash.
+pub(crate) fn find(context: &Context, heads: &[Head], plain: &[PlainSnapshot]) -> Result<Option<Collapse>> {
     let Some(lineage) = lineage_of(context, heads)? else {
         return Ok(None);
     };
-    let acknowledged: Acknowledged = context.repository.read_json(FILE)?.unwrap_or_default();
-    Ok(newest(&contents(heads, lineage), acknowledged.get(&lineage)))
+    let contents = contents(heads, lineage);
+    let measures = measures(context)?;
+    let measure = measures.get(&lineage);
+    Ok(newest(&contents, measure).or_else(|| match measure {
+        Some(_) => None,
+        None => empty_after_plain(&contents, plain),
+    }))
 }
 
 /// Says that the loss is meant: what is stored now is what later snapshots are compared with.
 pub(crate) fn acknowledge(context: &Context) -> Result<Value> {
+    // As status and prune see it, or what they show could not be acknowledged.
+    let (survey, plain) = everything_left(context)?;
+    let heads = survey.into_heads();
     let _lock = context.lock_for_writing("acknowledge")?;
-    let heads = context.repository.heads()?;
-    let found = find(context, &heads)?;
-    if let (Some(_), Some(lineage)) = (&found, lineage_of(context, &heads)?) {
-        let mut acknowledged: Acknowledged = context.repository.read_json(FILE)?.unwrap_or_default();
-        acknowledged.extend(contents(&heads, lineage).pop().map(|newest| (lineage, newest)));
-        context.repository.replace_json(FILE, &acknowledged)?;
+    let found = find(context, &heads, &plain)?;
+    if found.is_some() {
+        measure_by_newest(context, &heads)?;
     }
     Ok(json!({ "acknowledged": found }))
+}
+
+/// From now on later snapshots are measured by the newest one. Below the lock.
+pub(crate) fn measure_by_newest(context: &Context, heads: &[Head]) -> Result<()> {
+    let Some(lineage) = lineage_of(context, heads)? else {
+        return Ok(());
+    };
+    let mut measures = measures(context)?;
+    let newest = contents(heads, lineage).pop();
+    // The one so far may be newer: it was deleted since.
+    let is_newer = |newest: &Content| {
+        measures
+            .get(&lineage)
+            .is_none_or(|known| known.created_at < newest.created_at)
+    };
+    if let Some(newest) = newest.filter(is_newer) {
+        measures.insert(lineage, newest);
+        context.repository.replace_json(FILE, &measures)?;
+    }
+    Ok(())
+}
+
+/// Those that have a date that can be believed: every snapshot would be older than another one.
+fn measures(context: &Context) -> Result<Measures> {
+    let mut measures: Measures = context.repository.read_json(FILE)?.unwrap_or_default();
+    measures.retain(|_, measure| !is_ahead(measure.created_at, Timestamp::now()));
+    Ok(measures)
 }
 
 /// `None`: no database is configured, or no snapshot is certain to be of it.
@@ -79,9 +116,11 @@ fn lineage_of(context: &Context, heads: &[Head]) -> Result<Option<Uuid>> {
 }
 
 fn contents(heads: &[Head], lineage: Uuid) -> Vec<Content> {
+    let now = Timestamp::now();
     heads
         .iter()
         .filter(|head| head.lineage == lineage && head.kind == Kind::Snapshot)
+        .filter(|head| !is_ahead(head.created_at, now))
         .map(|head| Content {
             id: head.id,
             name: head.name.clone(),
@@ -93,24 +132,45 @@ fn contents(heads: &[Head], lineage: Uuid) -> Vec<Content> {
         .collect()
 }
 
-/// Compares each snapshot with the one before it; the first one after an acknowledgement with what
-/// was acknowledged, for the snapshots of that time may be gone.
-fn newest(contents: &[Content], acknowledged: Option<&Content>) -> Option<Collapse> {
-    let is_later = |content: &&Content| acknowledged.is_none_or(|known| content.created_at > known.created_at);
-    let mut before = acknowledged;
+/// Compares each snapshot with the one before it; the first one after the measure with that, for the
+/// snapshots of its time may be gone.
+fn newest(contents: &[Content], measure: Option<&Content>) -> Option<Collapse> {
+    let is_later = |content: &&Content| measure.is_none_or(|known| content.created_at > known.created_at);
+    let mut before = measure;
     let mut found = None;
     for content in contents.iter().filter(is_later) {
         if let Some(loss) = before.and_then(|before| loss(before, content)) {
-            found = Some(Collapse {
-                id: content.id,
-                name: content.name.clone(),
-                created_at: content.created_at,
-                reason: loss,
-            });
+            found = Some(content.collapse(loss));
         }
         before = Some(content);
     }
     found
+}
+
+/// Nobody has looked into the old plain snapshots. When only empty ones came after them, what they hold
+/// may be all that there is.
+fn empty_after_plain(contents: &[Content], plain: &[PlainSnapshot]) -> Option<Collapse> {
+    let first = contents.first()?;
+    let is_older =
+        |plain: &PlainSnapshot| plain.record.status == Status::Completed && plain.record.created_at < first.created_at;
+    let is_it = plain.iter().any(is_older) && contents.iter().all(|content| content.is_empty);
+    is_it.then(|| {
+        first.collapse(format!(
+            "\"{}\" is empty, as is every snapshot after it, and only old plain ones came before",
+            first.name
+        ))
+    })
+}
+
+impl Content {
+    fn collapse(&self, reason: String) -> Collapse {
+        Collapse {
+            id: self.id,
+            name: self.name.clone(),
+            created_at: self.created_at,
+            reason,
+        }
+    }
 }
 
 /// What `now` has lost of `before`, in words; `None` when it is no collapse.

@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use crate::database::plain_snapshots::PlainSnapshot;
 use crate::engine::find::{Found, everything, plain_files, plain_objects};
+use crate::engine::trash::Trash;
 use crate::engine::{Context, catalog};
 use crate::error::{Error, Result};
 use crate::record::Status;
@@ -55,16 +56,19 @@ pub(super) fn find(context: &Context) -> Result<Look> {
     Ok(Look { found, bucket_failure })
 }
 
+/// Without what is in the trash: no bootstrap would take that.
 fn look(context: &Context) -> Result<(Survey, Vec<PlainSnapshot>)> {
-    let repository = &context.repository;
-    match context.tier {
-        None => everything(context),
-        Some(Tier::Local) => Ok((survey::local(repository)?, plain_files(context)?)),
-        Some(Tier::S3) => Ok((
+    let (repository, trash) = (&context.repository, Trash::read(context)?);
+    let (mut survey, mut plain) = match context.tier {
+        None => everything(context)?,
+        Some(Tier::Local) => (survey::local(repository)?, plain_files(context)?),
+        Some(Tier::S3) => (
             survey::bucket(repository, repository.require_bucket()?)?,
             plain_objects(context)?,
-        )),
-    }
+        ),
+    };
+    trash.take_out_of(&mut survey, &mut plain);
+    Ok((survey, plain))
 }
 
 /// The snapshots of the configured database; without one, those of the only database there is.
@@ -98,9 +102,9 @@ fn own(context: &Context, heads: Vec<Head>) -> Result<Result<Vec<Head>, String>>
 fn newest_of(heads: Vec<Head>, plain: Vec<PlainSnapshot>) -> Option<Found> {
     let packed = heads.into_iter().map(|head| Found::Packed(Box::new(head)));
     let plain = plain.into_iter().filter(|plain| plain.record.status != Status::Failed);
-    packed
-        .chain(plain.map(|plain| Found::Plain(Box::new(plain))))
-        .max_by_key(Found::created_at)
+    let plain = plain.map(|plain| Found::Plain(Box::new(plain)));
+    // The last of equals is taken: the file of a plain one, and not its copy in the bucket.
+    packed.chain(plain.rev()).max_by_key(Found::created_at)
 }
 
 /// A manifest that cannot be read, and that is younger than what can: its row says when it was made,
