@@ -149,7 +149,7 @@ test('what status calls a collapse can be acknowledged, whatever is in the trash
   }
   await rig.writer.prune({ keepLast: 1 });
   // As on a host that has never pruned.
-  fs.rmSync(path.join(rig.snapshotDir, 'local', 'measures.json'));
+  fs.rmSync(path.join(rig.snapshotDir, 'local', 'measures.json'), { force: true });
   assert.notEqual((await verdicts(rig.writer)).collapse, 'ok');
   assert.equal((await rig.writer.acknowledge()).acknowledged?.name, 'C');
   assert.equal((await verdicts(rig.writer)).collapse, 'ok');

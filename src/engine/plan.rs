@@ -64,7 +64,7 @@ pub(crate) struct Plan {
 
 impl Plan {
     /// Judges every snapshot of the configured database, in the tier that was asked for or in both.
-    /// Changes nothing.
+    /// Changes nothing, but tries a small object in the bucket.
     pub(crate) fn make(context: &Context, policy: &Policy) -> Result<Self> {
         let manifests = local_manifests(context)?;
         let trash = Trash::read(context)?;
