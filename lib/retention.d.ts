@@ -43,7 +43,7 @@ export interface PruneLine {
   tiers: SnapshotTier[];
   /**
    * Of a kept one: what keeps it, such as `daily, 2026-11-20`, `last 3 of 10`, `pinned`, `newest verified`,
-   * `before a collapse` or `not in the bucket yet`. Of a removed one: why each rule does not.
+   * `before a collapse`, `not in the bucket yet` or `dated in the future`. Of a removed one: why each rule does not.
    */
   reasons: string[];
 }

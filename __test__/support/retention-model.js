@@ -14,8 +14,18 @@ const PERIODS = {
 
 const HOURS = { h: 1, d: 24, w: 7 * 24 };
 
-/** The dates, of those given, that the policy keeps, newest first. */
-function keptBy(policy, dates) {
+/** By how much a clock may be fast. */
+const TOLERANCE = 15 * 60_000;
+
+/** The dates, of those given, that the policy keeps, newest first. What lies ahead is kept and counts for nothing. */
+function keptBy(policy, dates, now = new Date()) {
+  const isAhead = (date) => date - now > TOLERANCE;
+  const ahead = dates.filter(isAhead).sort((one, other) => other - one);
+  const believed = dates.filter((date) => !isAhead(date));
+  return [...ahead, ...keptOf(policy, believed)];
+}
+
+function keptOf(policy, dates) {
   const sorted = [...dates].sort((one, other) => other - one);
   const kept = new Set(sorted.slice(0, policy.keepLast ?? 0));
   for (const [rule, periodOf] of Object.entries(PERIODS)) {

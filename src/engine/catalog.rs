@@ -113,13 +113,13 @@ pub(crate) fn remember_row(context: &Context, id: Uuid) -> Result<()> {
     context.repository.replace_json(&format!("{NOTES}{id}"), &id)
 }
 
-/// Writes the row of a new snapshot, and those that earlier calls could not write. Never fails:
-/// the snapshot is complete without its row.
-pub(crate) fn add_rows(context: &Context, database: &Path, lineage: Uuid, new: &Record) {
+/// Writes the row of a new snapshot, and those that earlier calls could not write. `far`: heads that the
+/// local tier may lack. Never fails: the snapshot is complete without its row.
+pub(crate) fn add_rows(context: &Context, database: &Path, lineage: Uuid, far: &[Head], new: &Record) {
     let written = (|| {
         failpoint::reached("create.before-row")?;
         let journal = Journal::read(context)?;
-        let heads = noted(context, lineage)?;
+        let heads = noted(context, lineage, far)?;
         let missed = heads.iter().filter(|head| head.id.to_string() != new.id);
         let mut records = vec![new.clone()];
         records.extend(missed.map(|head| record_with(context, head, &journal)));
@@ -158,8 +158,8 @@ pub(crate) fn reconcile(context: &Context, database: &Path, lineage: Uuid) -> Re
     let journal = Journal::read(context)?;
     let survey = context.repository.survey()?;
     let is_whole = survey.bucket_failure.is_none();
-    let records: Vec<Record> = Trash::read(context)?
-        .take_out(survey.snapshots)
+    let left = Trash::read(context)?.take_out(survey.snapshots);
+    let records: Vec<Record> = left
         .iter()
         .filter(|listed| listed.head.lineage == lineage && listed.head.kind == Kind::Snapshot)
         .map(|listed| record_of(context, listed, &journal))
@@ -171,7 +171,8 @@ pub(crate) fn reconcile(context: &Context, database: &Path, lineage: Uuid) -> Re
         // Rows of snapshots that only the bucket has must not go because it cannot be asked.
         table.upsert(&records, context.config.catalog_size)?;
     }
-    noted(context, lineage)?
+    let heads: Vec<Head> = left.into_iter().map(|listed| listed.head).collect();
+    noted(context, lineage, &heads)?
         .iter()
         .try_for_each(|head| forget_note(context, head.id))
 }
@@ -199,10 +200,13 @@ pub(crate) fn set_restore(
     }
 }
 
-/// Writes the row of a snapshot that was brought back. Best effort.
-pub(crate) fn add_row(context: &Context, database: &Path, record: &Record) {
+/// Writes the row of a snapshot that was brought back. Best effort; a later call tries again what was
+/// remembered.
+pub(crate) fn add_row(context: &Context, database: &Path, id: Uuid, record: &Record) {
     let record = std::slice::from_ref(record);
-    let written = open(context, database).and_then(|table| table.upsert(record, context.config.catalog_size));
+    let written = open(context, database)
+        .and_then(|table| table.upsert(record, context.config.catalog_size))
+        .and_then(|()| forget_note(context, id));
     if let Err(error) = written {
         warn_row(&error);
     }
@@ -213,12 +217,10 @@ pub(crate) fn remove_row(context: &Context, database: &Path, id: &str) {
     remove_rows(context, database, &[id.to_owned()]);
 }
 
-/// As [`remove_row`], for many.
-pub(crate) fn remove_rows(context: &Context, database: &Path, ids: &[String]) {
+/// As [`remove_row`], for many. Whether they are gone.
+pub(crate) fn remove_rows(context: &Context, database: &Path, ids: &[String]) -> bool {
     let removed = open(context, database).and_then(|table| ids.iter().try_for_each(|id| table.delete(id)));
-    if let Err(error) = removed {
-        warn_row(&error);
-    }
+    removed.inspect_err(warn_row).is_ok()
 }
 
 /// Every row; none when the table or the database cannot be read.
@@ -237,15 +239,18 @@ fn open(context: &Context, database: &Path) -> Result<Rows> {
     Rows::open(database, context.deadline())
 }
 
-/// Snapshots of this lineage whose rows have yet to be written.
-fn noted(context: &Context, lineage: Uuid) -> Result<Vec<Head>> {
+/// Snapshots of this lineage whose rows have yet to be written, in the local tier or among `far`.
+fn noted(context: &Context, lineage: Uuid, far: &[Head]) -> Result<Vec<Head>> {
     let notes = context.repository.local().list(NOTES)?;
     let is_noted = |head: &Head| {
         notes
             .iter()
             .any(|note| note.key.strip_prefix(NOTES) == Some(&head.id.to_string()))
     };
-    let heads = context.repository.local_heads()?;
+    let mut heads = context.repository.local_heads()?;
+    let is_here = |id| heads.iter().any(|head| head.id == id);
+    let elsewhere: Vec<Head> = far.iter().filter(|head| !is_here(head.id)).cloned().collect();
+    heads.extend(elsewhere);
     Ok(heads
         .into_iter()
         .filter(|head| head.lineage == lineage && is_noted(head))

@@ -12,13 +12,17 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::Context;
-use super::trash::Trash;
+use super::find::everything_left;
+use crate::database::plain_snapshots::PlainSnapshot;
 use crate::error::{Result, fail};
+use crate::record::Status;
+use crate::repository::clock::is_ahead;
 use crate::repository::lineage::{self, Lineage};
 use crate::repository::manifest::{Head, Kind};
 
-/// What was acknowledged, by lineage. On this host only: another one asks its own operator.
-const FILE: &str = "local/acknowledged.json";
+/// By lineage, what later snapshots are measured by: the newest one when a loss was acknowledged, or when
+/// a prune found none. On this host only: another one asks its own operator.
+const FILE: &str = "local/measures.json";
 
 /// The first snapshot after the content was lost.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -46,61 +50,95 @@ struct Content {
     size: u64,
 }
 
-type Acknowledged = BTreeMap<Uuid, Content>;
+type Measures = BTreeMap<Uuid, Content>;
 
 /// The newest collapse of the configured database that nobody has acknowledged. `heads`: oldest
-/// first, of any lineage.
-pub(crate) fn find(context: &Context, heads: &[Head]) -> Result<Option<Collapse>> {
+/// first, of any lineage. Neither they nor the old plain snapshots are to hold what is in the trash.
+pub(crate) fn find(context: &Context, heads: &[Head], plain: &[PlainSnapshot]) -> Result<Option<Collapse>> {
     let Some(lineage) = lineage_of(context, heads)? else {
         return Ok(None);
     };
-    let acknowledged: Acknowledged = context.repository.read_json(FILE)?.unwrap_or_default();
-    Ok(newest(&contents(heads, lineage), acknowledged.get(&lineage)))
+    let contents = contents(heads, lineage);
+    let measures = measures(context)?;
+    let measure = measures.get(&lineage);
+    Ok(newest(&contents, measure).or_else(|| match measure {
+        Some(_) => None,
+        None => empty_after_plain(&contents, plain),
+    }))
 }
 
 /// Fails for the last good snapshot before a loss that nobody has acknowledged. Whoever cleans up by age or number
 /// would delete it in good faith, and the alarm with it: nothing would be left that tells of the loss.
 pub(crate) fn refuse_last_good(context: &Context, id: Uuid) -> Result<()> {
-    let survey = context.repository.survey()?;
-    if let Some(error) = survey.bucket_failure {
+    let (mut survey, plain) = everything_left(context)?;
+    if let Some(error) = survey.bucket_failure.take() {
         return Err(error);
     }
-    let listed = Trash::read(context)?.take_out(survey.snapshots);
-    let heads: Vec<Head> = listed.into_iter().map(|listed| listed.head).collect();
-    // By the lineage of the snapshot: whoever cleans up may have another database configured, or none.
-    let Some(doomed) = heads.iter().find(|head| head.id == id) else {
+    let heads = survey.into_heads();
+    let (name, losses) = if let Some(doomed) = heads.iter().find(|head| head.id == id) {
+        // By the lineage of the snapshot: whoever cleans up may have another database configured, or none.
+        let measures = measures(context)?;
+        let losses = standing(&contents(&heads, doomed.lineage), measures.get(&doomed.lineage));
+        (&doomed.name, losses)
+    } else if let Some(doomed) = plain.iter().find(|plain| plain.note_id() == id) {
+        let loss = find(context, &heads, &plain)?;
+        (&doomed.record.name, loss.into_iter().collect())
+    } else {
         return Ok(());
     };
-    let acknowledged: Acknowledged = context.repository.read_json(FILE)?.unwrap_or_default();
-    let losses = standing(&contents(&heads, doomed.lineage), acknowledged.get(&doomed.lineage));
     match losses.into_iter().find(|loss| loss.last_good == Some(id)) {
         None => Ok(()),
         Some(Collapse { reason, .. }) => fail!(
             SnapshotLastGood,
-            "\"{}\" is the last good snapshot before a loss of content ({reason}), so nothing was deleted; \
-             restore it if the loss was an accident; afterwards, or if the loss was meant, acknowledge() lets it go",
-            doomed.name
+            "\"{name}\" is the last good snapshot before a loss of content ({reason}), so nothing was deleted; \
+             restore it if the loss was an accident; afterwards, or if the loss was meant, acknowledge() lets it go"
         ),
     }
 }
 
 /// Says that the loss is meant: what is stored now is what later snapshots are compared with.
 pub(crate) fn acknowledge(context: &Context) -> Result<Value> {
+    // As status and prune see it, or what they show could not be acknowledged.
+    let (survey, plain) = everything_left(context)?;
+    let heads = survey.known_heads();
     let _lock = context.lock_for_writing("acknowledge")?;
-    let heads = context.repository.survey()?.known_heads();
-    let found = find(context, &heads)?;
-    if let (Some(_), Some(lineage)) = (&found, lineage_of(context, &heads)?) {
-        let mut acknowledged: Acknowledged = context.repository.read_json(FILE)?.unwrap_or_default();
-        acknowledged.extend(contents(&heads, lineage).pop().map(|newest| (lineage, newest)));
-        context.repository.replace_json(FILE, &acknowledged)?;
+    let found = find(context, &heads, &plain)?;
+    if found.is_some() {
+        measure_by_newest(context, &heads)?;
     }
     Ok(json!({ "acknowledged": found }))
 }
 
-/// When the newest snapshot was made at the time when somebody last said so.
-pub(crate) fn acknowledged_until(context: &Context, lineage: Uuid) -> Result<Option<Timestamp>> {
-    let acknowledged: Acknowledged = context.repository.read_json(FILE)?.unwrap_or_default();
-    Ok(acknowledged.get(&lineage).map(|content| content.created_at))
+/// From now on later snapshots are measured by the newest one. Below the lock.
+pub(crate) fn measure_by_newest(context: &Context, heads: &[Head]) -> Result<()> {
+    let Some(lineage) = lineage_of(context, heads)? else {
+        return Ok(());
+    };
+    let mut measures = measures(context)?;
+    let newest = contents(heads, lineage).pop();
+    // The one so far may be newer: it was deleted since.
+    let is_newer = |newest: &Content| {
+        measures
+            .get(&lineage)
+            .is_none_or(|known| known.created_at < newest.created_at)
+    };
+    if let Some(newest) = newest.filter(is_newer) {
+        measures.insert(lineage, newest);
+        context.repository.replace_json(FILE, &measures)?;
+    }
+    Ok(())
+}
+
+/// When the newest snapshot that is accepted as it is was made.
+pub(crate) fn accepted_until(context: &Context, lineage: Uuid) -> Result<Option<Timestamp>> {
+    Ok(measures(context)?.get(&lineage).map(|content| content.created_at))
+}
+
+/// Those that have a date that can be believed: every snapshot would be older than another one.
+fn measures(context: &Context) -> Result<Measures> {
+    let mut measures: Measures = context.repository.read_json(FILE)?.unwrap_or_default();
+    measures.retain(|_, measure| !is_ahead(measure.created_at, Timestamp::now()));
+    Ok(measures)
 }
 
 /// `None`: no database is configured, or no snapshot is certain to be of it.
@@ -115,9 +153,11 @@ fn lineage_of(context: &Context, heads: &[Head]) -> Result<Option<Uuid>> {
 }
 
 fn contents(heads: &[Head], lineage: Uuid) -> Vec<Content> {
+    let now = Timestamp::now();
     heads
         .iter()
         .filter(|head| head.lineage == lineage && head.kind == Kind::Snapshot)
+        .filter(|head| !is_ahead(head.created_at, now))
         .map(|head| Content {
             id: head.id,
             name: head.name.clone(),
@@ -129,30 +169,53 @@ fn contents(heads: &[Head], lineage: Uuid) -> Vec<Content> {
         .collect()
 }
 
-fn newest(contents: &[Content], acknowledged: Option<&Content>) -> Option<Collapse> {
-    standing(contents, acknowledged).pop()
+fn newest(contents: &[Content], measure: Option<&Content>) -> Option<Collapse> {
+    standing(contents, measure).pop()
 }
 
-/// Every collapse that nobody has acknowledged. Compares each snapshot with the one before it; the first one after an
-/// acknowledgement with what was acknowledged, for the snapshots of that time may be gone.
-fn standing(contents: &[Content], acknowledged: Option<&Content>) -> Vec<Collapse> {
-    let is_later = |content: &Content| acknowledged.is_none_or(|known| content.created_at > known.created_at);
-    let mut before = acknowledged;
+/// Every collapse that nobody has acknowledged. Compares each snapshot with the one before it; the first one after the
+/// measure with that, for the snapshots of its time may be gone.
+fn standing(contents: &[Content], measure: Option<&Content>) -> Vec<Collapse> {
+    let is_later = |content: &Content| measure.is_none_or(|known| content.created_at > known.created_at);
+    let mut before = measure;
     let mut found = Vec::new();
     for (index, content) in contents.iter().enumerate().filter(|(_, content)| is_later(content)) {
         if let Some(loss) = before.and_then(|before| loss(before, content)) {
             let last_good = contents[..index].iter().rev().find(|earlier| !earlier.is_empty);
-            found.push(Collapse {
-                id: content.id,
-                name: content.name.clone(),
-                created_at: content.created_at,
-                reason: loss,
-                last_good: last_good.map(|content| content.id),
-            });
+            found.push(content.collapse(loss, last_good.map(|content| content.id)));
         }
         before = Some(content);
     }
     found
+}
+
+/// Nobody has looked into the old plain snapshots. When only empty ones came after them, what they hold
+/// may be all that there is.
+fn empty_after_plain(contents: &[Content], plain: &[PlainSnapshot]) -> Option<Collapse> {
+    let first = contents.first()?;
+    let is_older =
+        |plain: &&PlainSnapshot| plain.record.status == Status::Completed && plain.record.created_at < first.created_at;
+    let older = plain.iter().filter(is_older);
+    let newest = older.max_by_key(|plain| plain.record.created_at)?;
+    contents.iter().all(|content| content.is_empty).then(|| {
+        let reason = format!(
+            "\"{}\" is empty, as is every snapshot after it, and only old plain ones came before",
+            first.name
+        );
+        first.collapse(reason, Some(newest.note_id()))
+    })
+}
+
+impl Content {
+    fn collapse(&self, reason: String, last_good: Option<Uuid>) -> Collapse {
+        Collapse {
+            id: self.id,
+            name: self.name.clone(),
+            created_at: self.created_at,
+            reason,
+            last_good,
+        }
+    }
 }
 
 /// What `now` has lost of `before`, in words; `None` when it is no collapse.

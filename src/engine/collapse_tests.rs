@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use super::*;
+use crate::database::plain_snapshots::{Place, describe};
 
 /// A snapshot of hour `hour` with that many rows and bytes.
 fn content(hour: i64, rows: u64, size: u64) -> Content {
@@ -118,4 +119,54 @@ fn only_tables_that_were_counted_both_times_are_compared() {
         newest(&[before, other], None).unwrap().reason,
         "\"at-2\" has 3 rows in the core tables, \"at-1\" before it had 500"
     );
+}
+
+/// An old plain snapshot of that hour.
+fn plain(hour: i64) -> PlainSnapshot {
+    let key = format!("snapshot_{hour}.db");
+    PlainSnapshot {
+        record: describe(&key, 4096, content(hour, 1, 1).created_at).unwrap(),
+        place: Place::Object(key),
+    }
+}
+
+#[test]
+fn only_empty_snapshots_after_plain_ones_are_a_collapse() {
+    let (first, later) = (content(2, 0, 4096), content(3, 0, 4096));
+    let found = empty_after_plain(&[first.clone(), later.clone()], &[plain(1)]).unwrap();
+    assert_eq!(found.name, "at-2");
+    assert_eq!(
+        found.reason,
+        "\"at-2\" is empty, as is every snapshot after it, and only old plain ones came before"
+    );
+    assert_eq!(empty_after_plain(&[first.clone(), later.clone()], &[]), None);
+    assert_eq!(
+        empty_after_plain(&[first.clone(), later], &[plain(4)]),
+        None,
+        "it is newer"
+    );
+    assert_eq!(empty_after_plain(&[first, content(3, 5, 4096)], &[plain(1)]), None);
+}
+
+/// The head of a snapshot that was made then.
+fn head(created_at: Timestamp) -> Head {
+    serde_json::from_value(json!({
+        "id": Uuid::new_v4(), "generation": 1, "name": created_at.to_string(), "kind": "snapshot",
+        "createdAt": created_at, "lineage": Uuid::nil(), "databaseName": "app.db", "pageSize": 4096,
+        "checksum": "", "isEmpty": false, "coreCounts": {}, "check": "none", "finding": null,
+        "storedBytes": 0, "pageCount": 1, "pageListHash": "", "packCount": 0, "packTableHash": "",
+        "extentCount": 0, "extentsLen": 0, "extentsHash": "",
+    }))
+    .unwrap()
+}
+
+#[test]
+fn a_date_in_the_future_is_no_measure() {
+    let now = Timestamp::now();
+    let heads = [head(now), head(now + jiff::SignedDuration::from_hours(1))];
+    let names: Vec<String> = contents(&heads, Uuid::nil())
+        .into_iter()
+        .map(|content| content.name)
+        .collect();
+    assert_eq!(names, [now.to_string()]);
 }

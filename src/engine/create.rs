@@ -70,7 +70,8 @@ pub(crate) fn create(context: &Context, name: Option<&str>) -> Result<Record> {
     match made {
         Ok(head) => {
             count(context, &head);
-            catalog::add_rows(context, &database, head.lineage, &catalog::record(context, &head)?);
+            let record = catalog::record(context, &head)?;
+            catalog::add_rows(context, &database, head.lineage, &elsewhere.heads, &record);
             drop(lock);
             let uploaded = match elsewhere.failure {
                 Some(error) if !may_still_take(&error) => Err(error),

@@ -125,12 +125,18 @@ fn remove(context: &Context, doomed: &Doomed) -> Result<(String, u64)> {
             Ok((id.to_string(), remove_locally(context, *id)?))
         }
         Doomed::Plain(plain) => {
-            let is_far = matches!(plain.place, Place::Object(_));
-            pins::refuse_pinned(context, plain.note_id(), is_far)?;
-            let lock = context.lock_for_writing("deleteSnapshot")?;
+            let copy = in_bucket(context, plain);
+            pins::refuse_pinned(context, plain.note_id(), copy.is_some())?;
+            collapse::refuse_last_good(context, plain.note_id())?;
+            if let Some(copy) = &copy {
+                remove_plain(context, copy)?;
+            }
+            let _lock = context.lock_for_writing("deleteSnapshot")?;
             failpoint::reached("delete.before-manifest")?;
-            remove_plain(context, plain)?;
-            drop(lock);
+            if let Place::File(_) = plain.place {
+                remove_plain(context, &plain.place)?;
+            }
+            trash::forget(context, plain.note_id())?;
             Ok((plain.record.id.clone(), plain.record.size))
         }
     }
@@ -157,19 +163,25 @@ pub(crate) fn remove_manifest(context: &Context, id: Uuid) -> Result<()> {
     upload::forget(context, id)
 }
 
-/// Removes an old plain snapshot wherever it is, below the lock.
-pub(crate) fn remove_plain(context: &Context, plain: &PlainSnapshot) -> Result<()> {
+/// Where the bucket has an old plain snapshot, or may have its copy: that would only take its place in the list.
+fn in_bucket(context: &Context, plain: &PlainSnapshot) -> Option<Place> {
+    context.repository.bucket()?;
     match &plain.place {
+        Place::Object(key) => Some(Place::Object(key.clone())),
+        Place::File(path) => {
+            let file_name = path.file_name()?.to_str()?;
+            is_plain_name(file_name).then(|| Place::Object(file_name.to_owned()))
+        }
+    }
+}
+
+/// Removes one copy of an old plain snapshot; a file below the lock.
+pub(crate) fn remove_plain(context: &Context, place: &Place) -> Result<()> {
+    match place {
         Place::File(path) => {
             std::fs::remove_file(path).map_err(|error| io_error("delete", path, error))?;
-            sync_folder(context.repository.root())?;
-            // Its copy in the bucket would only take its place in the list.
-            let file_name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-            if let Some(bucket) = context.repository.bucket().filter(|_| is_plain_name(file_name)) {
-                bucket.remove(file_name)?;
-            }
+            sync_folder(context.repository.root())
         }
-        Place::Object(key) => context.repository.require_bucket()?.remove(key)?,
+        Place::Object(key) => context.repository.require_bucket()?.remove(key),
     }
-    trash::forget(context, plain.note_id())
 }

@@ -127,8 +127,8 @@ pub(crate) fn damaged_manifest(context: &Context, name: &str) -> Option<String> 
     objects.into_iter().map(|object| object.key).next_back()
 }
 
-/// Everything there is: the snapshots of both tiers, and the old plain ones. A bucket that cannot
-/// be asked is left out and the reason kept; it is not asked a second time.
+/// Everything there is: the snapshots of both tiers, and every copy of the old plain ones, the files
+/// first. A bucket that cannot be asked is left out and the reason kept; it is not asked a second time.
 pub(crate) fn everything(context: &Context) -> Result<(Survey, Vec<PlainSnapshot>)> {
     everything_with(context, &catalog::rows(context))
 }
@@ -145,9 +145,7 @@ pub(crate) fn everything_with(context: &Context, rows: &[Record]) -> Result<(Sur
             Vec::new()
         }),
     };
-    let is_new = |plain: &PlainSnapshot| !all.iter().any(|known| known.record.name == plain.record.name);
-    let far: Vec<PlainSnapshot> = objects.into_iter().filter(is_new).collect();
-    all.extend(far);
+    all.extend(objects);
     Ok((survey, all))
 }
 
@@ -157,6 +155,14 @@ pub(crate) fn everything_left(context: &Context) -> Result<(Survey, Vec<PlainSna
     let (mut survey, mut plain) = everything(context)?;
     trash.take_out_of(&mut survey, &mut plain);
     Ok((survey, plain))
+}
+
+/// Where a copy of an old plain snapshot is.
+pub(crate) fn tier_of(plain: &PlainSnapshot) -> Tier {
+    match plain.place {
+        Place::File(_) => Tier::Local,
+        Place::Object(_) => Tier::S3,
+    }
 }
 
 /// Those of the configured folder.

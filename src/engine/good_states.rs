@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::Context;
-use super::find::{Found, everything};
+use super::find::{Found, everything_left};
 use super::target::{Target, check_restorable};
 use super::verify::assemble_image;
 use crate::config::Check;
@@ -25,7 +25,7 @@ pub(crate) fn newest_first(main: &Context, own: &Context, database: &Path) -> Re
     for head in of_database(own, database, own.repository.local_heads()?)? {
         all.push((head.created_at, Found::backup(head, &own.repository)));
     }
-    let (survey, plain) = everything(main)?;
+    let (survey, plain) = everything_left(main)?;
     for head in of_database(main, database, survey.into_heads())? {
         all.push((head.created_at, Found::Packed(Box::new(head))));
     }

@@ -140,7 +140,7 @@ pub(crate) fn gather(context: &Context, survey: &Survey, plain: &[PlainSnapshot]
             oldest: waiting.iter().map(|head| head.created_at).min(),
         },
         bucket_failure: survey.bucket_failure.as_ref().map(Failure::of),
-        collapse: collapse::find(context, &heads)?,
+        collapse: collapse::find(context, &heads, plain)?,
         damaged: survey
             .damaged
             .iter()

@@ -1,13 +1,14 @@
 //! Listing snapshots.
 
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::Context;
 use super::catalog::{self, Journal};
-use super::find::{everything, find};
+use super::find::{everything, find, tier_of};
 use super::pins::Pins;
 use super::trash::Trash;
-use crate::database::plain_snapshots::{Place, PlainSnapshot};
+use crate::database::plain_snapshots::PlainSnapshot;
 use crate::error::{Result, fail};
 use crate::repository::manifest;
 use crate::repository::survey::{Listed, Survey};
@@ -48,22 +49,35 @@ pub(crate) fn infos(
         let info = packed(context, listed, &journal);
         add(listed.head.created_at, listed.head.id, tiers, !left.is_empty(), info);
     }
-    for plain in plain {
-        let tier = match plain.place {
-            Place::File(_) => Tier::Local,
-            Place::Object(_) => Tier::S3,
-        };
-        let is_left = !trash.holds_plain(plain);
+    for copies in copies(plain) {
+        let left: Vec<&PlainSnapshot> = copies.iter().copied().filter(|copy| !trash.holds_plain(copy)).collect();
+        let is_left = !left.is_empty();
+        let shown = if is_left { left } else { copies };
+        let tiers: Vec<Tier> = shown.iter().map(|copy| tier_of(copy)).collect();
+        let plain = shown[0];
         add(
             plain.record.created_at,
             plain.note_id(),
-            &[tier],
+            &tiers,
             is_left,
             plain_info(plain),
         );
     }
     all.sort_by_key(|(created_at, _)| std::cmp::Reverse(*created_at));
     Ok(all.into_iter().map(|(_, info)| info).collect())
+}
+
+/// The copies of each old plain snapshot.
+fn copies(plain: &[PlainSnapshot]) -> Vec<Vec<&PlainSnapshot>> {
+    let mut all: Vec<(Uuid, Vec<&PlainSnapshot>)> = Vec::new();
+    for plain in plain {
+        let id = plain.note_id();
+        match all.iter_mut().find(|(known, _)| *known == id) {
+            Some((_, copies)) => copies.push(plain),
+            None => all.push((id, vec![plain])),
+        }
+    }
+    all.into_iter().map(|(_, copies)| copies).collect()
 }
 
 /// One snapshot by its name.

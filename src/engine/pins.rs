@@ -45,6 +45,7 @@ pub(crate) fn unpin(context: &Context, name: &str) -> Result<Value> {
 }
 
 /// Every pin that can be seen from here.
+#[derive(Default)]
 pub(crate) struct Pins {
     ids: BTreeSet<Uuid>,
     /// Why those of other hosts are not among them.

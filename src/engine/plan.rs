@@ -1,26 +1,29 @@
 //! What a prune would remove, and why each snapshot stays or goes.
 
-use std::collections::BTreeSet;
-
 use jiff::Timestamp;
 use serde::Serialize;
 use uuid::Uuid;
 
+use self::protection::{Protection, judge};
 use super::collapse::{self, Collapse};
-use super::find::everything_left;
+use super::find::{everything, tier_of};
 use super::pins::Pins;
+use super::trash::{Note, Trash};
 use super::{Context, upload};
-use crate::database::plain_snapshots::{Place, PlainSnapshot};
+use crate::database::plain_snapshots::PlainSnapshot;
 use crate::error::{Error, Result};
-use crate::record::Status;
+use crate::record::{Record, Status};
+use crate::repository::bucket::lease;
 use crate::repository::lineage::{self, Lineage};
 use crate::repository::manifest::{Head, Kind};
-use crate::repository::retention::{Policy, Verdict};
-use crate::repository::survey::Listed;
+use crate::repository::retention::Policy;
+use crate::repository::survey::{Listed, Survey};
 use crate::repository::tiers::Tier;
 
+mod protection;
+
 /// A snapshot and what becomes of it.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Line {
     pub(crate) name: String,
@@ -30,11 +33,9 @@ pub(crate) struct Line {
     pub(crate) reasons: Vec<String>,
     #[serde(skip)]
     pub(crate) id: Uuid,
+    /// Of an old plain snapshot.
     #[serde(skip)]
-    pub(crate) plain: Option<Box<PlainSnapshot>>,
-    /// In a tier that is not pruned.
-    #[serde(skip)]
-    pub(crate) stays_elsewhere: bool,
+    pub(crate) plain: Option<Box<Record>>,
     #[serde(skip)]
     is_empty: bool,
 }
@@ -44,75 +45,67 @@ pub(crate) struct Plan {
     pub(crate) kept: Vec<Line>,
     pub(crate) removed: Vec<Line>,
     pub(crate) collapse: Option<Collapse>,
-    pub(crate) pins: Pins,
     /// The tiers that it is about.
     pub(crate) tiers: Vec<Tier>,
     /// Why the bucket is not among them.
     pub(crate) bucket_failure: Option<Error>,
+    /// Whether it was made from all that there is, and not without the bucket.
+    pub(crate) is_whole: bool,
+    /// Of the configured database; `None`: no snapshot is certain to be of it.
+    pub(crate) lineage: Option<Uuid>,
+    pins: Pins,
+    /// What the trash of a tier must not lose.
+    last_good: Vec<(Tier, Uuid)>,
+    /// What it was made from, without the trash.
+    heads: Vec<Head>,
     /// The local manifests that it was made from.
     manifests: Vec<String>,
 }
 
 impl Plan {
     /// Judges every snapshot of the configured database, in the tier that was asked for or in both.
-    /// Changes nothing.
+    /// Changes nothing, but tries a small object in the bucket.
     pub(crate) fn make(context: &Context, policy: &Policy) -> Result<Self> {
-        let database = context.database()?;
         let manifests = local_manifests(context)?;
-        let (survey, plain) = everything_left(context)?;
-        let mut pins = match survey.bucket_failure {
-            None => Pins::read(context)?,
-            Some(_) => Pins::of_this_host(context)?,
+        let trash = Trash::read(context)?;
+        let (mut survey, mut plain) = everything(context)?;
+        let lineage = own(context, &survey)?;
+        let all = lines(&survey, &plain, lineage);
+        trash.take_out_of(&mut survey, &mut plain);
+        let is_whole = survey.bucket_failure.is_none();
+        let mut pins = match is_whole {
+            true => Pins::read(context)?,
+            false => Pins::of_this_host(context)?,
         };
-        let bucket_failure = survey.bucket_failure.or(pins.bucket_failure.take());
+        let unseen = survey.bucket_failure.take().or(pins.bucket_failure.take());
+        let bucket_failure = unseen.or_else(|| cannot_delete(context));
         let tiers = tiers(context, bucket_failure.is_some());
+        let heads = survey.into_heads();
+        let collapse = collapse::find(context, &heads, &plain)?;
 
-        let listed = survey.snapshots;
-        let heads: Vec<Head> = listed.iter().map(|listed| listed.head.clone()).collect();
-        let collapse = collapse::find(context, &heads)?;
-        let own = lineage::find(&context.repository, &database, &heads)?;
-        let is_own =
-            |listed: &&Listed| Lineage::Known(listed.head.lineage) == own && listed.head.kind == Kind::Snapshot;
-        let is_complete = |plain: &PlainSnapshot| plain.record.status == Status::Completed;
-        let packed = listed.iter().filter(is_own).map(Line::of);
-        let plain = plain.into_iter().filter(is_complete).map(Line::of_plain);
-        let mut lines: Vec<Line> = packed.chain(plain).collect();
-        for line in &mut lines {
-            let before = line.tiers.len();
-            line.tiers.retain(|tier| tiers.contains(tier));
-            line.stays_elsewhere = line.tiers.len() < before;
-        }
-        lines.retain(|line| !line.tiers.is_empty());
-        lines.sort_by_key(|line| std::cmp::Reverse((line.created_at, line.id)));
-
-        let (pending, verified) = (upload::pending(context)?, newest_verified(&lines, &tiers));
-        let protection = |line: &Line| {
-            let reasons = [
-                ("newest verified", verified.contains(&line.id)),
-                ("pinned", pins.contains(line.id)),
-                ("not in the bucket yet", pending.contains(&line.id)),
-                (
-                    "before a collapse",
-                    collapse
-                        .as_ref()
-                        .is_some_and(|first| line.created_at < first.created_at),
-                ),
-                (
-                    "first after a collapse",
-                    collapse.as_ref().is_some_and(|first| line.id == first.id),
-                ),
-            ];
-            let given = reasons.into_iter().filter(|(_, is_given)| *is_given);
-            given.map(|(reason, _)| reason.to_owned()).collect()
+        let is_in_trash = |line: &Line, tier| trash.holds(line.id, tier);
+        let left = within(&all, |line, tier| tiers.contains(&tier) && !is_in_trash(line, tier));
+        let thrown_away = within(&all, |line, tier| tiers.contains(&tier) && is_in_trash(line, tier));
+        let protection = Protection {
+            tiers: &tiers,
+            pins: &pins,
+            pending: &upload::pending(context)?,
+            collapse: collapse.as_ref(),
+            now: Timestamp::now(),
         };
-        let (kept, removed) = judge(policy, lines, protection);
+        let last_good = protection.last_good(&left, &thrown_away);
+        let (kept, removed) = judge(policy, left, &protection);
         Ok(Self {
             kept,
             removed,
             collapse,
-            pins,
             tiers,
             bucket_failure,
+            is_whole,
+            lineage,
+            pins,
+            last_good,
+            heads,
             manifests,
         })
     }
@@ -123,17 +116,27 @@ impl Plan {
         let is_pinned = self.removed.iter().any(|line| pins.contains(line.id));
         Ok(!is_pinned && self.manifests == local_manifests(context)?)
     }
+
+    /// Whether what is in the trash of a tier may be deleted for real.
+    pub(crate) fn may_sweep(&self, tier: Tier, id: Uuid, note: &Note) -> bool {
+        let is_before = |first: &Collapse| note.created_at < first.created_at;
+        note.is_of(self.lineage)
+            && !self.pins.contains(id)
+            && !self.last_good.contains(&(tier, id))
+            && !self.collapse.as_ref().is_some_and(is_before)
+    }
+
+    /// Remembers that nothing was lost up to now. Below the lock, and before anything goes: without
+    /// the snapshots in between, a slow decline would look like a collapse.
+    pub(crate) fn remember_no_collapse(&self, context: &Context) -> Result<()> {
+        match self.collapse {
+            None if self.is_whole => collapse::measure_by_newest(context, &self.heads),
+            _ => Ok(()),
+        }
+    }
 }
 
 impl Line {
-    /// Id of its row in the application's table.
-    pub(crate) fn row(&self) -> String {
-        match &self.plain {
-            Some(plain) => plain.record.id.clone(),
-            None => self.id.to_string(),
-        }
-    }
-
     fn of(listed: &Listed) -> Self {
         Self {
             name: listed.head.name.clone(),
@@ -142,63 +145,73 @@ impl Line {
             reasons: Vec::new(),
             id: listed.head.id,
             plain: None,
-            stays_elsewhere: false,
             is_empty: listed.head.is_empty,
         }
     }
 
-    fn of_plain(plain: PlainSnapshot) -> Self {
+    fn of_plain(plain: &PlainSnapshot) -> Self {
         Self {
             name: plain.record.name.clone(),
             created_at: plain.record.created_at,
-            tiers: vec![match plain.place {
-                Place::File(_) => Tier::Local,
-                Place::Object(_) => Tier::S3,
-            }],
+            tiers: vec![tier_of(plain)],
             reasons: Vec::new(),
             id: plain.note_id(),
-            plain: Some(Box::new(plain)),
-            stays_elsewhere: false,
+            plain: Some(Box::new(plain.record.clone())),
             is_empty: false,
         }
     }
 }
 
-/// The policy decides, unless something protects a snapshot.
-fn judge(policy: &Policy, lines: Vec<Line>, protection: impl Fn(&Line) -> Vec<String>) -> (Vec<Line>, Vec<Line>) {
-    let dates: Vec<Timestamp> = lines.iter().map(|line| line.created_at).collect();
-    let (mut kept, mut removed) = (Vec::new(), Vec::new());
-    for (mut line, verdict) in lines.into_iter().zip(policy.judge(&dates)) {
-        let Verdict { kept_by, not_kept_by } = verdict;
-        line.reasons = protection(&line).into_iter().chain(kept_by).collect();
-        if line.reasons.is_empty() {
-            line.reasons = not_kept_by;
-            removed.push(line);
-        } else {
-            kept.push(line);
+/// The lineage of the configured database.
+fn own(context: &Context, survey: &Survey) -> Result<Option<Uuid>> {
+    let heads: Vec<Head> = survey.snapshots.iter().map(|listed| listed.head.clone()).collect();
+    Ok(
+        match lineage::find(&context.repository, &context.database()?, &heads)? {
+            Lineage::Known(id) => Some(id),
+            Lineage::Unknown { .. } => None,
+        },
+    )
+}
+
+/// The snapshots of one database and all old plain ones, wherever they are, newest first.
+fn lines(survey: &Survey, plain: &[PlainSnapshot], lineage: Option<Uuid>) -> Vec<Line> {
+    let is_own = |listed: &&Listed| Some(listed.head.lineage) == lineage && listed.head.kind == Kind::Snapshot;
+    let mut lines: Vec<Line> = survey.snapshots.iter().filter(is_own).map(Line::of).collect();
+    for plain in plain.iter().filter(|plain| plain.record.status == Status::Completed) {
+        let line = Line::of_plain(plain);
+        match lines.iter_mut().find(|known| known.id == line.id) {
+            Some(known) => known.tiers.extend(line.tiers),
+            None => lines.push(line),
         }
     }
-    (kept, removed)
+    lines.sort_by_key(|line| std::cmp::Reverse((line.created_at, line.id)));
+    lines
 }
 
-/// In each tier the newest snapshot that a bootstrap would take: one that was verified when it was
-/// made and is not empty; where there is none, the newest of whatever there is.
-fn newest_verified(lines: &[Line], tiers: &[Tier]) -> BTreeSet<Uuid> {
-    let newest = |tier: &Tier| {
-        let there = || lines.iter().filter(|line| line.tiers.contains(tier));
-        let verified = || there().filter(|line| line.plain.is_none());
-        let good = verified().find(|line| !line.is_empty);
-        good.or_else(|| verified().next()).or_else(|| there().next())
-    };
-    tiers.iter().filter_map(newest).map(|line| line.id).collect()
+/// The lines with those of their tiers for which that holds; without those that have none.
+fn within(lines: &[Line], holds: impl Fn(&Line, Tier) -> bool) -> Vec<Line> {
+    let narrowed = lines.iter().map(|line| Line {
+        tiers: line.tiers.iter().copied().filter(|tier| holds(line, *tier)).collect(),
+        ..line.clone()
+    });
+    narrowed.filter(|line| !line.tiers.is_empty()).collect()
 }
 
-/// The tiers that were asked for and that can be seen.
+/// Why nothing can be deleted in the bucket, if it is to be pruned.
+fn cannot_delete(context: &Context) -> Option<Error> {
+    let bucket = context
+        .repository
+        .bucket()
+        .filter(|_| context.tier != Some(Tier::Local))?;
+    lease::require_conditional_writes(bucket).err()
+}
+
+/// The tiers that were asked for and that can be pruned.
 fn tiers(context: &Context, without_bucket: bool) -> Vec<Tier> {
     let both = [Tier::Local, Tier::S3];
     let is_meant = |tier: &Tier| context.tier.is_none_or(|wanted| wanted == *tier);
-    let is_seen = |tier: &Tier| *tier == Tier::Local || (context.repository.bucket().is_some() && !without_bucket);
-    both.into_iter().filter(is_meant).filter(is_seen).collect()
+    let can_be = |tier: &Tier| *tier == Tier::Local || (context.repository.bucket().is_some() && !without_bucket);
+    both.into_iter().filter(is_meant).filter(can_be).collect()
 }
 
 fn local_manifests(context: &Context) -> Result<Vec<String>> {

@@ -1,12 +1,12 @@
 //! Retention: what a policy does not keep goes into the trash, and what has been there for long
 //! enough is deleted for real. Then packs of which little is needed are rewritten.
 
-use std::collections::HashMap;
+use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::plan::{Line, Plan};
+use super::plan::Plan;
 use super::trash::{self, Note, Trash};
 use super::{Context, catalog, delete, find, repack, upload};
 use crate::database::plain_snapshots::PlainSnapshot;
@@ -31,14 +31,17 @@ pub(crate) fn prune(context: &Context, request: &Request, dry_run: bool) -> Resu
     let mut outcome = Outcome::default();
     if dry_run {
         let plan = make_plan(context, &policy)?;
+        let mut trash = Trash::read(context)?;
+        plan.removed.iter().for_each(|line| trash.add(line, plan.lineage));
         for tier in &plan.tiers {
-            due(context, &plan, *tier)?.into_iter().for_each(|due| outcome.add(due));
+            due(context, &plan, &trash, *tier)
+                .into_iter()
+                .for_each(|due| outcome.add(due));
         }
         return Ok(outcome.tell(plan, true));
     }
     let before = context.repository.stored_bytes()?;
     let plan = in_local_tier(context, &policy, &mut outcome)?;
-    remove_rows(context, &plan)?;
     if plan.tiers.contains(&Tier::S3) {
         match in_bucket(context, &plan, &mut outcome) {
             // The local tier was pruned all the same.
@@ -46,6 +49,7 @@ pub(crate) fn prune(context: &Context, request: &Request, dry_run: bool) -> Resu
             other => other?,
         }
     }
+    remove_rows(context, &plan)?;
     match repack::now(context, context.config.lock_timeout()) {
         Ok(summary) => outcome.repacked = summary,
         Err(error) if error.code == Code::Aborted => return Err(error),
@@ -86,9 +90,10 @@ fn in_local_tier(context: &Context, policy: &Policy, outcome: &mut Outcome) -> R
             continue;
         }
         context.host.check_alive()?;
+        plan.remember_no_collapse(context)?;
         for line in &plan.removed {
             failpoint::reached("prune.before-note")?;
-            trash::put(context, line)?;
+            trash::put(context, line, plan.lineage)?;
             upload::forget(context, line.id)?;
             failpoint::reached("prune.after-note")?;
         }
@@ -113,7 +118,10 @@ fn sweep_local_tier(context: &Context, plan: &Plan, outcome: &mut Outcome) -> Re
         outcome.add((id, note));
     }
     if !plain.is_empty() {
-        remove_plain(context, plain, find::plain_files(context)?, Tier::Local, outcome)?;
+        for removed in remove_plain(context, &plain, find::plain_files(context)?)? {
+            outcome.freed_bytes += removed.record.size;
+        }
+        forget(context, plain, Tier::Local, outcome)?;
     }
     failpoint::reached("prune.before-packs")?;
     context.repository.remove_unneeded_packs()?;
@@ -131,63 +139,69 @@ fn in_bucket(context: &Context, plan: &Plan, outcome: &mut Outcome) -> Result<()
         let alive = || context.host.check_alive();
         deletion::delete_all(bucket, "prune", &ids, grace, timeout, &alive)?;
     }
-    for (id, note) in packed {
-        trash::swept(context, id, Tier::S3)?;
-        outcome.add((id, note));
-    }
     if !plain.is_empty() {
-        remove_plain(context, plain, find::plain_objects(context)?, Tier::S3, outcome)?;
+        remove_plain(context, &plain, find::plain_objects(context)?)?;
+    }
+    let swept = [packed, plain].concat();
+    if !swept.is_empty() {
+        // Not before: what came up to here took trips over the network.
+        let _lock = context.lock_for_writing("prune")?;
+        forget(context, swept, Tier::S3, outcome)?;
     }
     Ok(())
 }
 
-/// Removes old plain snapshots; what is gone already is no error.
-fn remove_plain(
-    context: &Context,
-    due: Vec<Due>,
-    files: Vec<PlainSnapshot>,
-    tier: Tier,
-    outcome: &mut Outcome,
-) -> Result<()> {
-    let mut files: HashMap<Uuid, PlainSnapshot> = files.into_iter().map(|plain| (plain.note_id(), plain)).collect();
-    for (id, note) in due {
-        if let Some(plain) = files.remove(&id) {
-            delete::remove_plain(context, &plain)?;
-            if tier == Tier::Local {
-                outcome.freed_bytes += plain.record.size;
-            }
-        }
+/// Takes what is deleted for real out of the trash, below the lock.
+fn forget(context: &Context, swept: Vec<Due>, tier: Tier, outcome: &mut Outcome) -> Result<()> {
+    for (id, note) in swept {
         trash::swept(context, id, tier)?;
         outcome.add((id, note));
     }
     Ok(())
 }
 
+/// Removes old plain snapshots from one tier, whose `copies` are given. Returns what was still there.
+fn remove_plain(context: &Context, due: &[Due], mut copies: Vec<PlainSnapshot>) -> Result<Vec<PlainSnapshot>> {
+    let due: BTreeSet<Uuid> = due.iter().map(|(id, _)| *id).collect();
+    copies.retain(|copy| due.contains(&copy.note_id()));
+    for copy in &copies {
+        delete::remove_plain(context, &copy.place)?;
+    }
+    Ok(copies)
+}
+
 /// Old plain snapshots, and all others.
 fn due_by_form(context: &Context, plan: &Plan, tier: Tier) -> Result<(Vec<Due>, Vec<Due>)> {
-    let due = due(context, plan, tier)?.into_iter();
+    let due = due(context, plan, &Trash::read(context)?, tier).into_iter();
     Ok(due.partition(|(_, note)| note.plain.is_some()))
 }
 
 /// What has been in the trash of a tier for long enough, and what nothing protects by now.
-fn due(context: &Context, plan: &Plan, tier: Tier) -> Result<Vec<Due>> {
-    let mut due = Trash::read(context)?.due(tier, context.config.trash_grace());
-    let is_before_collapse = |note: &Note| {
-        plan.collapse
-            .as_ref()
-            .is_some_and(|first| note.created_at < first.created_at)
-    };
-    due.retain(|(id, note)| !plan.pins.contains(*id) && !is_before_collapse(note));
-    Ok(due)
+fn due(context: &Context, plan: &Plan, trash: &Trash, tier: Tier) -> Vec<Due> {
+    let mut due = trash.due(tier, context.config.trash_grace());
+    due.retain(|(id, note)| plan.may_sweep(tier, *id, note));
+    due
 }
 
-/// Removes the rows of what is in the trash; also those that an earlier call could not remove.
+/// Removes the rows of what is left nowhere; also those that an earlier call could not remove. A bucket
+/// that cannot be asked may hold any of them.
 fn remove_rows(context: &Context, plan: &Plan) -> Result<()> {
-    let mut ids = Trash::read(context)?.rows(&context.repository.survey()?.snapshots);
-    ids.extend(plan.removed.iter().filter(|line| !line.stays_elsewhere).map(Line::row));
-    let database = context.database()?;
-    if !ids.is_empty() && database.is_file() {
-        catalog::remove_rows(context, &database, &ids);
+    if !plan.is_whole {
+        return Ok(());
+    }
+    let (survey, plain) = find::everything_left(context)?;
+    if survey.bucket_failure.is_some() {
+        return Ok(());
+    }
+    let packed = survey.snapshots.iter().map(|listed| listed.head.id);
+    let damaged = survey.damaged.iter().map(|(id, _)| *id);
+    let plain = plain.iter().map(PlainSnapshot::note_id);
+    let left: BTreeSet<Uuid> = packed.chain(damaged).chain(plain).collect();
+
+    let (trash, database) = (Trash::read(context)?, context.database()?);
+    let rows = trash.rows(plan.lineage, &left);
+    if rows.is_empty() || !database.is_file() || catalog::remove_rows(context, &database, &rows) {
+        trash.forget_swept(context, plan.lineage)?;
     }
     Ok(())
 }

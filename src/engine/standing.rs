@@ -1,6 +1,6 @@
 //! Which snapshots of a database there are, and which of them can be relied on.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde::Serialize;
 
 use super::known_damage::KnownDamage;
@@ -8,10 +8,8 @@ use crate::database::plain_snapshots::{Place, PlainSnapshot};
 use crate::error::Result;
 use crate::record::Status;
 use crate::repository::Repository;
+use crate::repository::clock::is_ahead;
 use crate::repository::manifest::Head;
-
-/// How far clocks may differ before the date of a snapshot is not believed.
-const AHEAD: SignedDuration = SignedDuration::from_mins(15);
 
 /// A snapshot that is complete.
 #[derive(Clone, Debug, Serialize)]
@@ -91,7 +89,7 @@ impl Standing {
         candidates.sort_by_key(|(snapshot, ..)| std::cmp::Reverse(snapshot.created_at));
         let (mut standing, mut is_found) = (Self::default(), false);
         for (snapshot, id, is_here, local) in candidates {
-            let is_ahead = snapshot.created_at > now + AHEAD;
+            let is_ahead = is_ahead(snapshot.created_at, now);
             if is_ahead {
                 standing.ahead.get_or_insert_with(|| snapshot.clone());
             }

@@ -79,7 +79,7 @@ fn up(context: &Context, bucket: &S3Store, snapshots: &[Listed], synced: &mut Sy
     let database = context.database().ok();
     let is_here = |listed: &&Listed| listed.tiers.contains(&Tier::Local) && upload::belongs_into_bucket(&listed.head);
     let trash = Trash::read(context)?;
-    let is_left = |listed: &&Listed| !trash.contains(listed.head.id);
+    let is_left = |listed: &&Listed| trash.leaves(listed, Tier::S3);
     for listed in snapshots.iter().filter(is_here).filter(is_left) {
         let head = &listed.head;
         if deleted.contains(&head.id) {
@@ -120,7 +120,7 @@ fn down(context: &Context, bucket: &S3Store, snapshots: &[Listed], synced: &mut 
         let has = |tier| listed.tiers.contains(&tier);
         has(Tier::S3) && !(has(Tier::Local) && has_all_packs(context, &here, &listed.head))
     };
-    let is_left = |listed: &&Listed| !trash.contains(listed.head.id);
+    let is_left = |listed: &&Listed| trash.leaves(listed, Tier::Local);
     for listed in snapshots.iter().filter(is_left).filter(is_wanted) {
         let head = &listed.head;
         // Packs without a manifest are swept by whoever holds the lock, so it is held throughout.

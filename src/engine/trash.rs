@@ -3,7 +3,7 @@
 //! Nothing moves. A note `local/trash/<uuid>` hides the snapshot on this host, in one tier or in
 //! both; when it is old enough, the next prune deletes for real.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::catalog::Journal;
+use super::find::{everything, tier_of};
 use super::plan::Line;
 use super::{Context, catalog, list};
 use crate::database::plain_snapshots::PlainSnapshot;
@@ -27,13 +29,37 @@ const NOTES: &str = "local/trash/";
 pub(crate) struct Note {
     pub(crate) name: String,
     pub(crate) created_at: Timestamp,
-    /// Since when it has been in the trash, by tier.
+    /// Of the database that it was removed for. `None`: that had no lineage, which only old plain snapshots
+    /// can be removed for; any database may sweep it, as any may have put it there.
+    lineage: Option<Uuid>,
+    /// Since when it has been in the trash, by tier. Empty once it is deleted for real; then the note
+    /// stays until its row is gone as well.
     pub(crate) deleted_at: BTreeMap<Tier, Timestamp>,
     /// The record of an old plain snapshot, which nothing else remembers once its row is gone.
     pub(crate) plain: Option<Record>,
 }
 
 impl Note {
+    /// What the trash knows once a line is there too.
+    fn with(known: Option<Self>, line: &Line, lineage: Option<Uuid>) -> Self {
+        let mut note = known.unwrap_or_else(|| Self {
+            name: line.name.clone(),
+            created_at: line.created_at,
+            lineage,
+            deleted_at: BTreeMap::new(),
+            plain: line.plain.as_deref().cloned(),
+        });
+        for tier in &line.tiers {
+            note.deleted_at.entry(*tier).or_insert_with(Timestamp::now);
+        }
+        note
+    }
+
+    /// Whether that database removes it for good.
+    pub(crate) fn is_of(&self, lineage: Option<Uuid>) -> bool {
+        self.lineage.is_none() || self.lineage == lineage
+    }
+
     fn is_due(&self, tier: Tier, grace: Duration, now: Timestamp) -> bool {
         // A clock that was set back makes nothing old.
         let age = |since: &Timestamp| now.duration_since(*since).max(SignedDuration::ZERO).unsigned_abs();
@@ -57,16 +83,13 @@ impl Trash {
         Ok(trash)
     }
 
-    pub(crate) fn contains(&self, id: Uuid) -> bool {
-        self.0.contains_key(&id)
-    }
-
     pub(crate) fn holds(&self, id: Uuid, tier: Tier) -> bool {
         self.0.get(&id).is_some_and(|note| note.deleted_at.contains_key(&tier))
     }
 
+    /// Whether it holds that copy.
     pub(crate) fn holds_plain(&self, plain: &PlainSnapshot) -> bool {
-        self.contains(plain.note_id())
+        self.holds(plain.note_id(), tier_of(plain))
     }
 
     /// Since when.
@@ -76,7 +99,10 @@ impl Trash {
 
     /// The newest one of that name.
     pub(crate) fn named(&self, name: &str) -> Option<(Uuid, &Note)> {
-        let named = self.0.iter().filter(|(_, note)| note.name == name);
+        let named = self
+            .0
+            .iter()
+            .filter(|(_, note)| note.name == name && !note.deleted_at.is_empty());
         let (id, note) = named.max_by_key(|(_, note)| note.deleted_at.values().max().copied())?;
         Some((*id, note))
     }
@@ -85,6 +111,18 @@ impl Trash {
     pub(crate) fn tiers_left(&self, listed: &Listed) -> Vec<Tier> {
         let is_left = |tier: &Tier| !self.holds(listed.head.id, *tier);
         listed.tiers.iter().copied().filter(is_left).collect()
+    }
+
+    /// Whether a snapshot belongs into a tier: neither does one that is in the trash there, nor one that
+    /// is in the trash wherever it is.
+    pub(crate) fn leaves(&self, listed: &Listed, tier: Tier) -> bool {
+        !self.holds(listed.head.id, tier) && !self.tiers_left(listed).is_empty()
+    }
+
+    /// Adds a line to what is known here, for a look at what would be.
+    pub(crate) fn add(&mut self, line: &Line, lineage: Option<Uuid>) {
+        let note = Note::with(self.0.remove(&line.id), line, lineage);
+        self.0.insert(line.id, note);
     }
 
     /// Takes what is in the trash out of a list.
@@ -112,41 +150,40 @@ impl Trash {
         due
     }
 
-    /// Ids of the rows of what is in the trash wherever it is.
-    pub(crate) fn rows(&self, snapshots: &[Listed]) -> Vec<String> {
-        let packed = snapshots.iter().filter(|listed| self.tiers_left(listed).is_empty());
-        let packed = packed.map(|listed| listed.head.id.to_string());
-        let plain = self.0.values().filter_map(|note| note.plain.as_ref());
-        packed.chain(plain.map(|record| record.id.clone())).collect()
+    /// Ids of the rows of a database's snapshots, but for those that are left somewhere.
+    pub(crate) fn rows(&self, lineage: Option<Uuid>, left: &BTreeSet<Uuid>) -> Vec<String> {
+        let gone = self.0.iter().filter(|(id, _)| !left.contains(id));
+        let gone = gone.filter(|(_, note)| note.is_of(lineage));
+        let row = |(id, note): (&Uuid, &Note)| match &note.plain {
+            Some(record) => record.id.clone(),
+            None => id.to_string(),
+        };
+        gone.map(row).collect()
+    }
+
+    /// Forgets of a database what is in the trash no longer.
+    pub(crate) fn forget_swept(&self, context: &Context, lineage: Option<Uuid>) -> Result<()> {
+        let swept = self.0.iter().filter(|(_, note)| note.deleted_at.is_empty());
+        let mut own = swept.filter(|(_, note)| note.is_of(lineage));
+        own.try_for_each(|(id, _)| forget(context, *id))
     }
 }
 
-/// Puts a snapshot into the trash of its tiers.
-pub(crate) fn put(context: &Context, line: &Line) -> Result<()> {
+/// Puts a snapshot into the trash of its tiers, for the database of that lineage. Below the lock.
+pub(crate) fn put(context: &Context, line: &Line, lineage: Option<Uuid>) -> Result<()> {
     let key = format!("{NOTES}{}", line.id);
-    let mut note = context.repository.read_json::<Note>(&key)?.unwrap_or_else(|| Note {
-        name: line.name.clone(),
-        created_at: line.created_at,
-        deleted_at: BTreeMap::new(),
-        plain: line.plain.as_ref().map(|plain| plain.record.clone()),
-    });
-    for tier in &line.tiers {
-        note.deleted_at.entry(*tier).or_insert_with(Timestamp::now);
-    }
+    let note = Note::with(context.repository.read_json(&key)?, line, lineage);
     context.repository.replace_json(&key, &note)
 }
 
-/// Forgets that a snapshot was in the trash of a tier: it is there no longer.
+/// Notes that a snapshot is in the trash of a tier no longer. Below the lock.
 pub(crate) fn swept(context: &Context, id: Uuid, tier: Tier) -> Result<()> {
     let key = format!("{NOTES}{id}");
     let Some(mut note) = context.repository.read_json::<Note>(&key)? else {
         return Ok(());
     };
     note.deleted_at.remove(&tier);
-    match note.deleted_at.is_empty() {
-        true => forget(context, id),
-        false => context.repository.replace_json(&key, &note),
-    }
+    context.repository.replace_json(&key, &note)
 }
 
 pub(crate) fn forget(context: &Context, id: Uuid) -> Result<()> {
@@ -155,6 +192,8 @@ pub(crate) fn forget(context: &Context, id: Uuid) -> Result<()> {
 
 /// Brings a snapshot back, and its row.
 pub(crate) fn undelete(context: &Context, name: &str) -> Result<Value> {
+    // The bucket is asked before the lock.
+    let (survey, plain) = everything(context)?;
     let lock = context.lock_for_writing("undelete")?;
     let trash = Trash::read(context)?;
     let Some((id, note)) = trash.named(name) else {
@@ -163,18 +202,26 @@ pub(crate) fn undelete(context: &Context, name: &str) -> Result<Value> {
             "Snapshot not found: {name} is not in the trash: it was not removed by prune, or its grace is over"
         );
     };
+    let listed = survey.snapshots.into_iter().find(|listed| listed.head.id == id);
+    let is_there = listed.is_some() || plain.iter().any(|plain| plain.note_id() == id);
+    if let Some(error) = survey.bucket_failure.filter(|_| !is_there) {
+        // Only the bucket may have it; until that is known, it stays in the trash.
+        return Err(error);
+    }
+    if listed.is_some() {
+        catalog::remember_row(context, id)?;
+    }
     forget(context, id)?;
     drop(lock);
-    let head = context.repository.heads()?.into_iter().find(|head| head.id == id);
-    let record = match (&note.plain, head) {
+    let record = match (&note.plain, &listed) {
         (Some(record), _) => Some(record.clone()),
-        (None, Some(head)) => Some(catalog::record(context, &head)?),
+        (None, Some(listed)) => Some(catalog::record_of(context, listed, &Journal::read(context)?)),
         (None, None) => None,
     };
     if let (Some(record), Ok(database)) = (record, context.database())
         && database.is_file()
     {
-        catalog::add_row(context, &database, &record);
+        catalog::add_row(context, &database, id, &record);
     }
     list::get(context, name)
 }

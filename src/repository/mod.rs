@@ -12,6 +12,7 @@
 pub(crate) mod bucket;
 pub(crate) mod bytes;
 pub(crate) mod cache;
+pub(crate) mod clock;
 pub(crate) mod counters;
 pub(crate) mod drills;
 pub(crate) mod extents;

@@ -5,19 +5,18 @@
 //! the bucket. It is for an instant, whatever the expression: a run for that instant or a later one
 //! leaves nothing to do.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::clock::is_ahead;
 pub(crate) use super::runner::Runner;
 use crate::error::{Code, Error, Result, fail};
 
 /// Where the claims of this host are.
 pub(crate) const FILE: &str = "local/schedule.json";
 const VERSION: u16 = 1;
-/// A tick that is farther ahead was claimed by a wrong clock. S3 refuses hosts beyond that, too.
-const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_mins(15);
 /// Runs of one tick: one, and another one where its process was killed. No more, because the run
 /// itself may be what kills it.
 const ATTEMPTS: u8 = 2;
@@ -49,7 +48,7 @@ impl Claim {
 
     /// Whether a claim for that tick comes too late.
     fn keeps_out(&self, tick: Timestamp, cut_off: Option<Uuid>) -> bool {
-        if self.tick > Timestamp::now() + CLOCK_TOLERANCE {
+        if is_ahead(self.tick, Timestamp::now()) {
             tracing::warn!(tick = %self.tick, "the last run was claimed for a time that lies ahead; its clock was wrong, and the claim is ignored");
             return false;
         }

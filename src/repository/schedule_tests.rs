@@ -153,7 +153,7 @@ fn nobody_knows_whether_a_process_of_another_host_lives() {
 #[test]
 fn a_claim_of_a_clock_that_was_far_ahead_keeps_nobody_out() {
     let now = Timestamp::now();
-    let ahead = |minutes| claims([claim(now + SignedDuration::from_mins(minutes))]);
+    let ahead = |minutes| claims([claim(now + jiff::SignedDuration::from_mins(minutes))]);
     assert!(!may_claim(&ahead(10), now));
     assert!(may_claim(&ahead(20), now));
 }

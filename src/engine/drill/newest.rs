@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use crate::database::plain_snapshots::PlainSnapshot;
 use crate::engine::find::{Found, everything, plain_files, plain_objects};
+use crate::engine::trash::Trash;
 use crate::engine::{Context, catalog, collapse};
 use crate::error::{Error, Result};
 use crate::record::Status;
@@ -110,8 +111,8 @@ pub(super) fn with_content_before(context: &Context, found: &Found) -> Result<Op
         .max_by_key(|head| head.created_at);
     match (newest, bucket_failure) {
         (Some(head), _) => {
-            let acknowledged = collapse::acknowledged_until(context, head.lineage)?;
-            Ok(Some(head).filter(|head| acknowledged.is_none_or(|until| head.created_at >= until)))
+            let accepted = collapse::accepted_until(context, head.lineage)?;
+            Ok(Some(head).filter(|head| accepted.is_none_or(|until| head.created_at >= until)))
         }
         // It may be there.
         (None, Some(error)) => Err(error),
@@ -119,16 +120,19 @@ pub(super) fn with_content_before(context: &Context, found: &Found) -> Result<Op
     }
 }
 
+/// Without what is in the trash: no bootstrap would take that.
 fn look(context: &Context) -> Result<(Survey, Vec<PlainSnapshot>)> {
-    let repository = &context.repository;
-    match context.tier {
-        None => everything(context),
-        Some(Tier::Local) => Ok((survey::local(repository)?, plain_files(context)?)),
-        Some(Tier::S3) => Ok((
+    let (repository, trash) = (&context.repository, Trash::read(context)?);
+    let (mut survey, mut plain) = match context.tier {
+        None => everything(context)?,
+        Some(Tier::Local) => (survey::local(repository)?, plain_files(context)?),
+        Some(Tier::S3) => (
             survey::bucket(repository, repository.require_bucket()?)?,
             plain_objects(context)?,
-        )),
-    }
+        ),
+    };
+    trash.take_out_of(&mut survey, &mut plain);
+    Ok((survey, plain))
 }
 
 /// The snapshots of the configured database; without one, those of the only database there is.
@@ -162,9 +166,9 @@ fn own(context: &Context, heads: Vec<Head>) -> Result<Result<Vec<Head>, String>>
 fn newest_of(heads: Vec<Head>, plain: Vec<PlainSnapshot>) -> Option<Found> {
     let packed = heads.into_iter().map(|head| Found::Packed(Box::new(head)));
     let plain = plain.into_iter().filter(|plain| plain.record.status != Status::Failed);
-    packed
-        .chain(plain.map(|plain| Found::Plain(Box::new(plain))))
-        .max_by_key(Found::created_at)
+    let plain = plain.map(|plain| Found::Plain(Box::new(plain)));
+    // The last of equals is taken: the file of a plain one, and not its copy in the bucket.
+    packed.chain(plain.rev()).max_by_key(Found::created_at)
 }
 
 /// A manifest that cannot be read, and that is younger than what can: its row says when it was made,

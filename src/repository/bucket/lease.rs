@@ -265,7 +265,8 @@ impl<T> State<T> {
     }
 }
 
-fn require_conditional_writes(store: &impl SharedStore) -> Result<()> {
+/// Fails where no lease can be had.
+pub(crate) fn require_conditional_writes(store: &impl SharedStore) -> Result<()> {
     store.check_conditional_writes().map_err(|error| match error.code {
         Code::S3Unsupported => Error::new(
             Code::S3Unsupported,
