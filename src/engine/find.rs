@@ -11,7 +11,7 @@ use crate::database::plain_snapshots::{self, Place, PlainSnapshot};
 use crate::error::{Result, fail};
 use crate::repository::Repository;
 use crate::repository::manifest::{self, Head};
-use crate::repository::survey::{self, Listed, Survey};
+use crate::repository::survey::{self, Listed, Survey, Without};
 use crate::repository::tiers::Tier;
 use crate::storage::Store;
 
@@ -129,7 +129,12 @@ pub(crate) fn damaged_manifest(context: &Context, name: &str) -> Option<String> 
 /// Everything there is: the snapshots of both tiers, and the old plain ones. A bucket that cannot
 /// be asked is left out and the reason kept; it is not asked a second time.
 pub(crate) fn everything(context: &Context) -> Result<(Survey, Vec<PlainSnapshot>)> {
-    let mut survey = context.repository.survey()?;
+    everything_without(context, Without::Damaged)
+}
+
+/// As [`everything`], with a say in what is left out.
+pub(crate) fn everything_without(context: &Context, without: Without) -> Result<(Survey, Vec<PlainSnapshot>)> {
+    let mut survey = context.repository.survey_without(without)?;
     let mut all = plain_files(context)?;
     let objects = match &survey.bucket_failure {
         Some(_) => Vec::new(),
@@ -146,8 +151,13 @@ pub(crate) fn everything(context: &Context) -> Result<(Survey, Vec<PlainSnapshot
 
 /// As [`everything`], without what is in the trash.
 pub(crate) fn everything_left(context: &Context) -> Result<(Survey, Vec<PlainSnapshot>)> {
+    everything_left_without(context, Without::Damaged)
+}
+
+/// As [`everything_left`], with a say in what is left out.
+pub(crate) fn everything_left_without(context: &Context, without: Without) -> Result<(Survey, Vec<PlainSnapshot>)> {
     let trash = Trash::read(context)?;
-    let (mut survey, mut plain) = everything(context)?;
+    let (mut survey, mut plain) = everything_without(context, without)?;
     trash.take_out_of(&mut survey, &mut plain);
     Ok((survey, plain))
 }

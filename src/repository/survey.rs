@@ -79,32 +79,55 @@ impl Place {
     }
 }
 
+/// Which manifests a survey does without; any other error ends it.
+#[derive(Clone, Copy)]
+pub(crate) enum Without {
+    /// Damaged ones. Half a list would look like lost snapshots.
+    Damaged,
+    /// Whatever cannot be read, newer ones too: for whoever needs any good snapshot.
+    Unreadable,
+}
+
+impl Without {
+    fn leaves_out(self, error: &Error) -> bool {
+        match self {
+            Self::Damaged => error.code == Code::SnapshotDamaged,
+            Self::Unreadable => error.code != Code::Aborted,
+        }
+    }
+}
+
 /// Looks at the local tier alone.
 pub(crate) fn local(repository: &Repository) -> Result<Survey> {
-    survey(repository, repository.local().list("snapshots/")?, Vec::new())
+    local_without(repository, Without::Damaged)
+}
+
+/// As [`local`], with a say in what is left out.
+pub(crate) fn local_without(repository: &Repository, without: Without) -> Result<Survey> {
+    survey(repository, repository.local().list("snapshots/")?, Vec::new(), without)
 }
 
 /// Looks at the bucket alone.
 pub(crate) fn bucket(repository: &Repository, bucket: &dyn Store) -> Result<Survey> {
-    survey(repository, Vec::new(), bucket.list("snapshots/")?)
+    survey(repository, Vec::new(), bucket.list("snapshots/")?, Without::Damaged)
 }
 
 /// Looks at both tiers; a bucket that cannot be asked is left out and the reason kept.
-pub(crate) fn both(repository: &Repository) -> Result<Survey> {
+pub(crate) fn both(repository: &Repository, without: Without) -> Result<Survey> {
     let in_folder = repository.local().list("snapshots/")?;
     let Some(bucket) = repository.bucket() else {
-        return survey(repository, in_folder, Vec::new());
+        return survey(repository, in_folder, Vec::new(), without);
     };
     match bucket.list("snapshots/") {
-        Ok(in_bucket) => survey(repository, in_folder, in_bucket),
+        Ok(in_bucket) => survey(repository, in_folder, in_bucket, without),
         Err(error) => Ok(Survey {
             bucket_failure: Some(error),
-            ..survey(repository, in_folder, Vec::new())?
+            ..survey(repository, in_folder, Vec::new(), without)?
         }),
     }
 }
 
-fn survey(repository: &Repository, in_folder: Vec<Object>, in_bucket: Vec<Object>) -> Result<Survey> {
+fn survey(repository: &Repository, in_folder: Vec<Object>, in_bucket: Vec<Object>, without: Without) -> Result<Survey> {
     let asked_bucket = !in_bucket.is_empty();
     let mut survey = Survey::default();
     let mut far = Vec::new();
@@ -116,20 +139,20 @@ fn survey(repository: &Repository, in_folder: Vec<Object>, in_bucket: Vec<Object
         match manifest::read_head(&**repository.local(), &manifest::key(id, generation)) {
             Ok(head) => survey.snapshots.push(place.list(head)),
             // The other copy may be good.
-            Err(error) if error.code == Code::SnapshotDamaged && place.in_bucket.is_some() => {
-                tracing::warn!(snapshot = %id, reason = %error, "the local manifest is damaged; the one in the bucket is used");
+            Err(error) if without.leaves_out(&error) && place.in_bucket.is_some() => {
+                tracing::warn!(snapshot = %id, reason = %error, "the local manifest cannot be read; the one in the bucket is used");
                 far.push((id, place));
             }
-            Err(error) if error.code == Code::SnapshotDamaged => survey.damaged.push((id, error)),
+            Err(error) if without.leaves_out(&error) => survey.damaged.push((id, error)),
             Err(error) => return Err(error),
         }
     }
     if asked_bucket {
         forget_gone(repository, &far);
     }
-    read_far(repository, far, &mut survey)?;
+    read_far(repository, far, &mut survey, without)?;
     for (id, error) in &survey.damaged {
-        tracing::warn!(snapshot = %id, reason = %error, "a snapshot is damaged and left out of the list");
+        tracing::warn!(snapshot = %id, reason = %error, "the manifest of a snapshot cannot be read; it is left out of the list");
     }
     survey
         .snapshots
@@ -157,7 +180,7 @@ fn places(in_folder: Vec<Object>, in_bucket: Vec<Object>) -> BTreeMap<Uuid, Plac
 }
 
 /// Reads the heads that only the bucket has, several at a time, for the bucket may be far away.
-fn read_far(repository: &Repository, far: Vec<(Uuid, Place)>, survey: &mut Survey) -> Result<()> {
+fn read_far(repository: &Repository, far: Vec<(Uuid, Place)>, survey: &mut Survey, without: Without) -> Result<()> {
     let Some(bucket) = repository.bucket().filter(|_| !far.is_empty()) else {
         return Ok(());
     };
@@ -180,7 +203,7 @@ fn read_far(repository: &Repository, far: Vec<(Uuid, Place)>, survey: &mut Surve
     for (id, place) in far {
         match read.remove(&id) {
             Some(Ok(head)) => survey.snapshots.push(place.list(head)),
-            Some(Err(error)) if error.code == Code::SnapshotDamaged => survey.damaged.push((id, error)),
+            Some(Err(error)) if without.leaves_out(&error) => survey.damaged.push((id, error)),
             Some(Err(error)) => return Err(error),
             None => {}
         }
