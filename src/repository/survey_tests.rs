@@ -60,3 +60,27 @@ fn a_damaged_head_is_told_apart_from_the_others() {
     assert_eq!(survey.damaged[0].0, bad.id);
     assert_eq!(survey.damaged[0].1.code, Code::SnapshotDamaged);
 }
+
+#[test]
+fn what_cannot_be_read_ends_a_list_but_no_search_for_anything_good() {
+    let place = Place::new();
+    place.snapshot(draft("good", 512), &pages(1, 512));
+    let newer = place.snapshot(draft("newer", 512), &pages(1, 512));
+    place.tamper(&newer.key(), |bytes| bytes[8] = 2);
+    let path = place.repository.path(&newer.key());
+    let unreadable = place.repository.path(&manifest::key(Uuid::new_v4(), 1));
+    std::os::unix::fs::symlink(&unreadable, &unreadable).unwrap();
+
+    assert!(local(&place.repository).is_err());
+    std::fs::remove_file(&unreadable).unwrap();
+    let code = |survey: Result<Survey>| survey.err().map(|error| error.code);
+    assert_eq!(code(local(&place.repository)), Some(Code::RepositoryNewer));
+
+    std::os::unix::fs::symlink(&unreadable, &unreadable).unwrap();
+    let survey = local_without(&place.repository, Without::Unreadable).unwrap();
+    let mut codes: Vec<&str> = survey.damaged.iter().map(|(_, error)| error.code.as_str()).collect();
+    codes.sort_unstable();
+    assert_eq!(codes, ["REPOSITORY_IO", "REPOSITORY_NEWER"]);
+    assert_eq!(place.repository.readable_heads().unwrap().len(), 1);
+    assert!(path.exists(), "it is left alone");
+}

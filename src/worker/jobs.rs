@@ -103,7 +103,7 @@ fn operate(context: Context, operation: &str, args: &Args, channel: &Channel) ->
             let folder = PathBuf::from(args.text("migrationsPath")?);
             engine::inspect_schema(&context, &folder, args.required("migrations")?)
         }
-        operation => recover(&context, operation, &args, channel),
+        operation => recover(&context, operation, args, channel),
     }
 }
 
