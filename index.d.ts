@@ -190,7 +190,7 @@ export interface BootstrapResult {
   snapshot?: { name: string; timestamp: Date; checksum: string };
   /** Rows of the three core tables after the restore. */
   counts?: { realities: number; paths: number; fields: number };
-  /** Damaged newer snapshots, or a bucket that could not be reached; one sentence each. */
+  /** Newer snapshots that cannot be used, manifests that cannot be read, or a bucket that could not be reached; one sentence each. */
   passedOver?: string[];
   /** What went wrong; absent when there was nothing to do. */
   error?: string;

@@ -14,19 +14,23 @@
 const express = require('express');
 const defaultWriter = require('snapshot-writer/snapshotWriter.cjs');
 
-/** What a client can do about a failure. Everything else is a 500, and the log has the reason. */
-const STATUS = {
+/** What the client itself did. Such a message holds nothing but what it sent. */
+const MISTAKES = {
   INVALID_ARGUMENT: 400,
   SNAPSHOT_NAME_INVALID: 400,
   SNAPSHOT_NOT_FOUND: 404,
   SNAPSHOT_EXISTS: 409,
-  UNDO_CONFLICT: 409,
-  UPLOAD_FAILED: 502,
-  REPOSITORY_BUSY: 503,
-  DATABASE_BUSY: 503,
-  DATABASE_EXCLUSIVE: 503,
-  WRITERS_TOO_BUSY: 503,
-  REPOSITORY_FULL: 507,
+};
+
+/** What a client can know about. The messages name paths and processes of this host: they are for its log. */
+const FAILURES = {
+  UNDO_CONFLICT: [409, 'The database was written to after the restore, which therefore stays.'],
+  UPLOAD_FAILED: [502, 'The snapshot is complete on this host, but not in the bucket yet.'],
+  REPOSITORY_BUSY: [503, 'Another operation is under way.'],
+  DATABASE_BUSY: [503, 'The database is locked.'],
+  DATABASE_EXCLUSIVE: [503, 'The database is locked.'],
+  WRITERS_TOO_BUSY: [503, 'The database is written to too much just now.'],
+  REPOSITORY_FULL: [507, 'There is no space left for this.'],
 };
 
 function snapshotRoutes(writer = defaultWriter) {
@@ -49,14 +53,20 @@ function snapshotRoutes(writer = defaultWriter) {
   // Express 5 brings rejections here. The fourth parameter is what makes it an error handler.
   // eslint-disable-next-line no-unused-vars
   router.use((error, request, response, next) => {
-    // `status` is Express's own, of a body that is no JSON.
-    const status = STATUS[error.code] ?? error.status ?? 500;
-    if (status === 500) console.error(error);
+    const { status, message } = answerTo(error);
     if (status === 503) response.set('Retry-After', '5');
-    const message = status === 500 ? 'The operation failed; the log has the reason.' : error.message;
     response.status(status).json({ error: { code: error.code ?? 'BAD_REQUEST', message } });
   });
   return router;
+}
+
+function answerTo(error) {
+  // `status` is Express's own, of a body that is no JSON.
+  const mistake = MISTAKES[error.code] ?? error.status;
+  if (mistake !== undefined) return { status: mistake, message: error.message };
+  console.error(error);
+  const [status, message] = FAILURES[error.code] ?? [500, 'The operation failed; the log has the reason.'];
+  return { status, message };
 }
 
 function main() {

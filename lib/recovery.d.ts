@@ -49,14 +49,14 @@ export interface RecoverResult {
   success: true;
   /**
    * `unchanged`: the restore did not take place, the database is what it was before. `restored`: it did
-   * take place after all. `rolledBack`: the database was damaged and is now what `snapshot` holds.
+   * take place after all, though nobody heard of it. `rolledBack`: the database was damaged and is now what `snapshot` holds.
    */
   state: 'unchanged' | 'restored' | 'rolledBack';
   /** What SQLite said of the database when the call began, one sentence each. */
   problems: string[];
   /** What a damaged database was taken back to. */
   snapshot: SnapshotRecord | null;
-  /** Newer states that were no good, and why. */
+  /** Newer states that were no good, and why; then the manifests that could not be read, however old. */
   passedOver: string[];
   /** The message of the error that was handed in. */
   error: string | null;

@@ -1,89 +1,15 @@
 'use strict';
 
-// `snapshot-writer prisma init` in real projects: what it writes and what it says is put to Prisma's
-// own command line and client. The commands it prints are run as they are printed.
+// `snapshot-writer prisma init` in real projects, see ../support/prisma-init.js.
 
 const assert = require('node:assert/strict');
-const { execFile } = require('node:child_process');
 const fs = require('node:fs');
-const os = require('node:os');
 const path = require('node:path');
 const { test } = require('node:test');
-const { promisify } = require('node:util');
-const Database = require('libsql');
 const { SnapshotWriter } = require('../../index.js');
 const { createDatabase } = require('../support/database.js');
 const { silent } = require('../support/folders.js');
-const { makePrismaProject } = require('../support/prisma.js');
-
-const CLI = path.join(__dirname, '..', '..', 'bin', 'snapshot-writer.cjs');
-const run = promisify(execFile);
-
-/** A project whose schema lacks the Snapshot model, and that has no migration unless `arrange` leaves one. */
-async function makeProject(t, { arrange = removeMigrations } = {}) {
-  const folder = fs.realpathSync(fs.mkdtempSync(path.join(os.tmpdir(), 'snapshot-writer-init-')));
-  t.after(() => fs.rmSync(folder, { recursive: true, force: true }));
-  const project = await makePrismaProject(folder, {
-    arrange: (root) => {
-      const schema = path.join(root, 'schema.prisma');
-      const text = fs.readFileSync(schema, 'utf8');
-      fs.writeFileSync(schema, text.slice(0, text.indexOf('model Snapshot')));
-      arrange(root);
-    },
-  });
-  const migrations = path.join(project.folder, 'migrations');
-  return {
-    ...project,
-    migrations,
-    names: () => fs.readdirSync(migrations).filter((name) => !name.endsWith('.toml')),
-    init: (...args) => init(project, args),
-    /** Runs what was printed, one command after the other. */
-    follow: async (steps) => {
-      for (const command of steps.flatMap(({ commands }) => commands)) await shell(project, command);
-    },
-  };
-}
-
-const removeMigrations = (root) => fs.rmSync(path.join(root, 'migrations'), { recursive: true });
-
-async function init(project, args) {
-  const options = { cwd: project.folder, env: project.environment };
-  const command = [CLI, 'prisma', 'init', '--json', ...args];
-  const { stdout, code = 0 } = await run(process.execPath, command, options).catch((error) => error);
-  return { code, ...JSON.parse(stdout) };
-}
-
-async function shell(project, command) {
-  try {
-    return await run('sh', ['-ec', command], { cwd: project.folder, env: project.environment });
-  } catch (error) {
-    throw new Error(`${command}\n${error.stdout}${error.stderr}`, { cause: error });
-  }
-}
-
-function withDatabase(file, use) {
-  const db = new Database(file);
-  try {
-    return use(db);
-  } finally {
-    db.close();
-  }
-}
-
-/** The migrations are applied, and the tables are what the models say. */
-async function assertInStep(project) {
-  assert.match(await project.prisma('migrate', 'status'), /up to date/);
-  const difference = ['--from-config-datasource', '--to-schema', 'schema.prisma', '--exit-code'];
-  await project.prisma('migrate', 'diff', ...difference);
-}
-
-async function assertNothingToDo(project) {
-  const again = await project.init();
-  assert.deepEqual(
-    [again.code, again.model, again.migration, again.problems, again.next],
-    [0, 'present', 'present', [], []],
-  );
-}
+const { assertInStep, assertNothingToDo, makeProject, withDatabase } = require('../support/prisma-init.js');
 
 /** Client and addon on the same rows. */
 async function assertShared(t, project, snapshotDir) {
@@ -138,7 +64,7 @@ test('a database with tables and no history', async (t) => {
   assert.deepEqual([done.code, done.model, done.migration], [0, 'added', 'written']);
   assert.deepEqual(
     done.next.map(({ why }) => /P\d{4}/.exec(why)?.[0]),
-    ['P3005', undefined, undefined],
+    [undefined, 'P3005', undefined, undefined],
   );
   await assert.rejects(project.deploy(), /P3005/, 'what it warns of is real');
   await project.follow(done.next);
@@ -170,8 +96,8 @@ test('a Snapshot table that is there already, with rows, and a history', async (
   await project.prisma('migrate', 'dev', '--name', 'init');
   const done = await project.init();
   assert.deepEqual(
-    done.next.map(({ why }) => /P\d{4}/.exec(why)?.[0]),
-    [undefined, undefined],
+    done.next.map(({ commands }) => commands),
+    [['npx snapshot-writer create'], ['npx prisma migrate deploy'], ['npx prisma generate']],
   );
   const [, name] = project.names();
   // As `prisma db push` had made it before.
@@ -186,7 +112,9 @@ test('a Snapshot table that is there already, with rows, and a history', async (
   await assertInStep(project);
   await assertNothingToDo(project);
   assert.equal(
-    withDatabase(project.database, (db) => db.prepare('SELECT count(*) AS n FROM Snapshot').get().n),
+    withDatabase(project.database, (db) =>
+      db.prepare(`SELECT count(*) AS n FROM Snapshot WHERE name = 'n'`).get(),
+    ).n,
     1,
   );
 });
@@ -197,7 +125,7 @@ test('a migration that should have made the table never ran on it', async (t) =>
   createDatabase(project.database, { catalog: false });
   const done = await project.init();
   assert.equal(done.migration, 'written');
-  assert.deepEqual(done.next[0].commands, ['npx prisma migrate resolve --applied 20250101000000_init']);
+  assert.deepEqual(done.next[1].commands, ['npx prisma migrate resolve --applied 20250101000000_init']);
   await project.follow(done.next);
   await assertNothingToDo(project);
   await assertShared(t, project, path.join(path.dirname(project.database), 'snapshots'));
@@ -247,7 +175,7 @@ test('a migration that failed', async (t) => {
 
   const done = await project.init();
   assert.deepEqual([done.code, done.migration], [0, 'written']);
-  assert.match(done.next[0].why, /P3009/);
+  assert.match(done.next[1].why, /P3009/);
   await assert.rejects(project.deploy(), /P3009/, 'what it warns of is real');
   fs.writeFileSync(path.join(broken, 'migration.sql'), 'SELECT 1;');
   await project.follow(done.next);

@@ -6,6 +6,7 @@ const path = require('node:path');
 const { isOutOfOrder, lockedProvider, nextTimestamps } = require('./migrations.js');
 
 const BASELINE = '0_init';
+const SNAPSHOT = 'npx snapshot-writer create';
 /** The largest number that a Rust-engine client reads from an `Int`. */
 const LARGEST_INT = 2_147_483_647;
 
@@ -17,6 +18,7 @@ function problems({ project, migrations, model, schema, state, now }) {
     ...unusableTable(schema),
     ...withoutSql(project, migrations),
     ...outOfOrder(project, migrations, state, now),
+    ...unclearHistory(project, state),
   ];
 }
 
@@ -84,13 +86,41 @@ function outOfOrder(project, migrations, state, now) {
   });
 }
 
-/** What to run now, in this order: `{ why, commands }`. */
-function nextSteps({ project, model, state }) {
+/** No step is better than one that deletes columns with what is in them. */
+function unclearHistory(project, state) {
+  if (state.unclear === null) return [];
+  const schema = quoted(shown(project.schemaPath));
+  const difference =
+    project.prismaMajor < 7
+      ? `--from-schema-datasource ${schema} --to-schema-datamodel ${schema}`
+      : `--from-config-datasource --to-schema ${schema}`;
   return [
-    ...unfinished(project, state),
-    ...history(project, state),
-    ...deploy(project, state),
-    ...generate(project, model),
+    {
+      title: `It cannot be told which migrations the database has had: ${state.unclear}.`,
+      why: 'A migration that is applied a second time can delete columns with what is in them, so no step is suggested. Take a snapshot, see how the database differs from the models, and put it right by hand: record the migrations that it has had (prisma migrate resolve) before the others are applied.',
+      commands: [SNAPSHOT, `npx prisma migrate diff ${difference}`],
+    },
+  ];
+}
+
+/** What to run now, in this order: `{ why, commands }`. */
+function nextSteps({ project, model, state, database }) {
+  const steps = database.reason === null ? migrating(project, state) : lookFirst();
+  return [...steps, ...generate(project, model)];
+}
+
+function migrating(project, state) {
+  const steps = [...unfinished(project, state), ...history(project, state), ...deploy(project, state)];
+  if (steps.length === 0 || !state.hasTables) return steps;
+  return [{ why: 'Keep what the database holds now:', commands: [SNAPSHOT] }, ...steps];
+}
+
+function lookFirst() {
+  return [
+    {
+      why: 'The database was not looked at, so what it needs is not known. Put that right and run this again: it then says how to apply the migrations.',
+      commands: [],
+    },
   ];
 }
 
@@ -110,12 +140,13 @@ function history(project, state) {
   if (state.unrecorded.length > 0) {
     return [
       {
-        why: `The database has the tables already, but no record of the migrations that make them, so "migrate deploy" would fail (${state.lacksHistory ? 'P3005' : 'P3018'}). Record them as applied:`,
+        why: `The database has had these migrations, but there is no record of them, so "migrate deploy" would fail (${state.lacksHistory ? 'P3005' : 'P3018'}). Record them as applied:`,
         commands: state.unrecorded.map(({ name }) => resolve(name)),
       },
     ];
   }
-  const folder = path.join(shown(project.migrationsPath), BASELINE);
+  const baseline = baselineName(state.migrations);
+  const folder = path.join(shown(project.migrationsPath), baseline);
   const source =
     project.prismaMajor < 7
       ? `--to-schema-datasource ${quoted(shown(project.schemaPath))}`
@@ -126,10 +157,18 @@ function history(project, state) {
       commands: [
         `mkdir -p ${quoted(folder)}`,
         `npx prisma migrate diff --from-empty ${source} --script > ${quoted(path.join(folder, 'migration.sql'))}`,
-        resolve(BASELINE),
+        resolve(baseline),
       ],
     },
   ];
+}
+
+/** Comes before every other one, and is none of them. */
+function baselineName(migrations) {
+  const isTaken = (candidate) => migrations.some(({ name }) => name === candidate);
+  let name = BASELINE;
+  while (isTaken(name)) name = `0${name}`;
+  return name;
 }
 
 function deploy(project, state) {

@@ -27,9 +27,11 @@ async function init(options, surroundings) {
 
 async function prepare(options, { signal, log, now = new Date() } = {}) {
   const project = { ...findProject(options), schemaOption: options.schema !== undefined };
-  const migrations = readMigrations(project.migrationsPath);
+  const { migrationsPath } = project;
+  const migrations = readMigrations(migrationsPath);
   const model = findModel(project.files);
-  const database = await inspectDatabase({ databaseUrl: options.databaseUrl, signal, log });
+  const { databaseUrl } = options;
+  const database = await inspectDatabase({ databaseUrl, migrationsPath, migrations, signal, log });
   const { schema } = database;
   const before = new State(migrations, schema);
   const found = problems({ project, migrations, model, schema, state: before, now });
@@ -57,7 +59,7 @@ async function prepare(options, { signal, log, now = new Date() } = {}) {
     database: { path: database.path, exists: schema !== null, reason: database.reason },
     problems: found,
     notes: notes({ model, schema }),
-    next: found.length === 0 ? nextSteps({ project, model, state: after }) : [],
+    next: found.length === 0 ? nextSteps({ project, model, state: after, database }) : [],
   };
 }
 

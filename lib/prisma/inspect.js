@@ -11,12 +11,13 @@ const LOCK_TIMEOUT_MS = 5_000;
  * What a migration will meet: `{ path, schema }`, `schema` null when there is no database yet. One that
  * cannot be looked at stops nobody from writing the files: `{ path, schema: null, reason }`.
  */
-async function inspectDatabase({ databaseUrl, signal, log = console }) {
+async function inspectDatabase({ databaseUrl, migrationsPath, migrations, signal, log = console }) {
   const options = { databaseUrl, s3: false, lockTimeoutMs: LOCK_TIMEOUT_MS };
   let config;
   try {
     config = resolveConfig(options, 'database', once(logTo(log)));
-    const { value } = await runJob({ operation: 'inspectSchema', config, args: {}, log: logTo(log), signal });
+    const args = { migrationsPath, migrations: migrations.map(({ name }) => name) };
+    const { value } = await runJob({ operation: 'inspectSchema', config, args, log: logTo(log), signal });
     return { path: config.databasePath, schema: value.schema, reason: null };
   } catch (error) {
     if (error.code === 'ABORTED') throw error;

@@ -8,6 +8,7 @@ const { resolveConfig } = require('../config.js');
 const { SnapshotError, withPrefix } = require('../errors.js');
 const { checkOptions, checkName, RECOVERY } = require('../options.js');
 const { withDate, withDates } = require('../records.js');
+const { resolveS3 } = require('../s3-config.js');
 const { runJob, notAllowed } = require('../worker-client.js');
 
 const WEEK_MS = 7 * 24 * 60 * 60 * 1000;
@@ -103,9 +104,10 @@ class SnapshotRecovery {
     const started = hrtime();
     const { recoveryDir, ...options } = { ...this.#options, ...checkOptions(callOptions, RECOVERY) };
     const log = logTo((callOptions && callOptions.log) ?? this.log);
+    const notice = once(log);
     // The backups are on this host: whatever is wrong with a bucket, they are made and found.
-    if (!MAY_NEED_THE_BUCKET.includes(operation)) options.s3 = false;
-    const config = resolveConfig(options, 'database', once(log));
+    if (!MAY_NEED_THE_BUCKET.includes(operation) || !isUsable(options, notice)) options.s3 = false;
+    const config = resolveConfig(options, 'database', notice);
     const job = {
       operation,
       config,
@@ -128,6 +130,20 @@ class SnapshotRecovery {
 
 /** They write the `Snapshot` table anew, or look for any good snapshot. */
 const MAY_NEED_THE_BUCKET = ['rollbackToPreOperationBackup', 'recoverFromFailedRestore'];
+
+/** Whether the settings of the bucket can be understood. Whoever is in need is not held up by a typing error. */
+function isUsable(options, notice) {
+  try {
+    resolveS3(options, () => {});
+    return true;
+  } catch (error) {
+    notice(
+      'warn',
+      `the bucket is left out: ${error.message}. Rows of snapshots that only the bucket has come back with the next restore`,
+    );
+    return false;
+  }
+}
 
 function findRecoveryDir(given, databasePath) {
   return path.resolve(

@@ -10,7 +10,9 @@ use serde::Serialize;
 use super::catalog::{self, CatalogState};
 use super::connect::{open_for_reading, wait_while_busy};
 use super::content::{PRISMA_MIGRATIONS, SNAPSHOT_TABLE, tables};
-use crate::error::Result;
+use super::replay::{Script, standing};
+use super::shape::Shape;
+use crate::error::{Code, Error, Result};
 
 /// What a migration meets.
 #[derive(Debug, Serialize)]
@@ -26,6 +28,10 @@ pub(crate) struct Schema {
     catalog_fault: Option<String>,
     /// What Prisma has recorded; `None`: it keeps no history here.
     migrations: Option<Vec<Migration>>,
+    /// Migrations that it has had though they are not recorded, see [`super::replay`].
+    already: Vec<String>,
+    /// Why that cannot be told.
+    unclear: Option<String>,
 }
 
 /// A row of `_prisma_migrations`.
@@ -37,13 +43,24 @@ struct Migration {
     state: String,
 }
 
-/// Reads it in one short transaction.
-pub(crate) fn inspect(path: &Path, deadline: Instant) -> Result<Schema> {
+/// Reads it in one short transaction, and compares it with the migrations that there are.
+pub(crate) fn inspect(path: &Path, deadline: Instant, scripts: &[Script]) -> Result<Schema> {
     let conn = open_for_reading(path)?;
-    wait_while_busy(path, deadline, || {
+    let (mut schema, shape) = wait_while_busy(path, deadline, || {
         let instant = conn.unchecked_transaction()?;
-        read(&instant)
-    })
+        Ok((read(&instant)?, Shape::read(&instant)?))
+    })?;
+    let recorded: Vec<String> = schema
+        .migrations
+        .iter()
+        .flatten()
+        .filter(|migration| migration.state == "applied")
+        .map(|migration| migration.name.clone())
+        .collect();
+    let standing = standing(&shape, &recorded, scripts)
+        .map_err(|error| Error::new(Code::Internal, "cannot replay the migrations in memory").because(error))?;
+    (schema.already, schema.unclear) = (standing.already, standing.unclear);
+    Ok(schema)
 }
 
 fn read(conn: &Connection) -> rusqlite::Result<Schema> {
@@ -69,6 +86,8 @@ fn read(conn: &Connection) -> rusqlite::Result<Schema> {
             CatalogState::Missing | CatalogState::Present => None,
         },
         migrations: has_history.then(|| migrations(conn)).transpose()?,
+        already: Vec::new(),
+        unclear: None,
     })
 }
 

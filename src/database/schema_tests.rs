@@ -16,7 +16,7 @@ const HISTORY: &str = "CREATE TABLE _prisma_migrations (
 fn inspected(sql: &str) -> Value {
     let place = Place::new();
     let path = place.database("dev.db", sql);
-    json!(inspect(&path, Instant::now() + Duration::from_secs(5)).unwrap())
+    json!(inspect(&path, Instant::now() + Duration::from_secs(5), &[]).unwrap())
 }
 
 #[test]

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use super::find::{Found, everything_left};
+use super::find::{Found, everything_left_without};
+use super::good_states::speaks_against_it;
 use super::restore::restore_found;
 use super::target::Target;
 use super::{Context, create, sync};
@@ -13,7 +14,7 @@ use crate::error::{Code, Error, Result};
 use crate::record::Status;
 use crate::repository::lineage::{self, Lineage};
 use crate::repository::manifest::{Head, Kind};
-use crate::repository::survey::Survey;
+use crate::repository::survey::{Survey, Without};
 
 /// Whether the configured database is empty; a missing file is.
 pub(crate) fn is_database_empty(context: &Context) -> Result<bool> {
@@ -46,21 +47,25 @@ pub(crate) fn bootstrap(context: &Context) -> Result<Value> {
     let mut passed_over = found.passed_over;
     let mut last_error = found.failure;
     for candidate in found.candidates {
-        match restore_verified(context, &database, &candidate) {
-            Ok(mut value) => {
-                if !passed_over.is_empty() {
-                    value["passedOver"] = json!(passed_over);
+        let bad = match read_all(context, &candidate) {
+            Ok(()) => match restore(context, &database, &candidate) {
+                Ok(mut value) => {
+                    if !passed_over.is_empty() {
+                        value["passedOver"] = json!(passed_over);
+                    }
+                    return Ok(value);
                 }
-                return Ok(value);
-            }
-            Err(error) if error.code == Code::SnapshotDamaged => {
-                let name = candidate.name();
-                tracing::warn!(snapshot = name, reason = %error, "the newest snapshot is damaged; the one before it is tried");
-                passed_over.push(format!("{name}: {error}"));
-                last_error = Some(error);
-            }
+                // Else it is about the database, or the disk where it is to be.
+                Err(error) if error.code == Code::SnapshotDamaged => error,
+                Err(error) => return Err(error),
+            },
+            Err(error) if speaks_against_it(&error) && !is_of_the_network(&error) => error,
             Err(error) => return Err(error),
-        }
+        };
+        let name = candidate.name();
+        tracing::warn!(snapshot = name, reason = %bad, "the newest snapshot cannot be used; the one before it is tried");
+        passed_over.push(format!("{name}: {bad}"));
+        last_error = Some(bad);
     }
     if let Some(error) = last_error {
         return Err(error);
@@ -68,6 +73,7 @@ pub(crate) fn bootstrap(context: &Context) -> Result<Value> {
     if !found.foreign.is_empty() {
         return Ok(json!({
             "bootstrapped": false,
+            "code": Code::SnapshotNotFound.as_str(),
             "error": format!(
                 "no snapshot here is certain to be of {}; there are snapshots of: {}. Restore one by its name",
                 lineage::file_name(&database), found.foreign.join(", ")
@@ -90,7 +96,7 @@ struct Look {
 }
 
 fn look(context: &Context, database: &Path) -> Result<Look> {
-    let (survey, plain) = everything_left(context)?;
+    let (survey, plain) = everything_left_without(context, Without::Unreadable)?;
     let Survey {
         snapshots,
         damaged,
@@ -99,6 +105,9 @@ fn look(context: &Context, database: &Path) -> Result<Look> {
     } = survey;
     let mut look = Look::default();
     for (id, error) in damaged {
+        if is_of_the_network(&error) {
+            return Err(error);
+        }
         look.passed_over.push(format!("manifest {id}: {error}"));
         look.failure = Some(error);
     }
@@ -125,8 +134,13 @@ fn look(context: &Context, database: &Path) -> Result<Look> {
     Ok(look)
 }
 
-/// Verifies every hash of the image, then restores it.
-fn restore_verified(context: &Context, database: &Path, found: &Found) -> Result<Value> {
+/// A network that is down comes back; an older state that was put into the database would stay.
+fn is_of_the_network(error: &Error) -> bool {
+    error.code.as_str().starts_with("S3_")
+}
+
+/// Verifies every hash of the image.
+fn read_all(context: &Context, found: &Found) -> Result<()> {
     bring_near(context, found)?;
     let mut target = Target::open(context, found)?;
     target.read_all(|_| context.host.check_alive())?;
@@ -135,11 +149,16 @@ fn restore_verified(context: &Context, database: &Path, found: &Found) -> Result
     {
         return Err(Error::new(Code::SnapshotDamaged, "the image is empty"));
     }
+    Ok(())
+}
+
+fn restore(context: &Context, database: &Path, found: &Found) -> Result<Value> {
     let restored = restore_found(context, database, found)?;
     let counts = rows::core_counts(database, &context.config.core_tables, context.deadline())?;
+    let record = restored.told(context);
     Ok(json!({
         "bootstrapped": true,
-        "snapshot": { "name": restored.record.name, "timestamp": restored.record.created_at, "checksum": restored.record.checksum },
+        "snapshot": { "name": record.name, "timestamp": record.created_at, "checksum": record.checksum },
         "counts": named_counts(context, &counts),
     }))
 }

@@ -12,7 +12,7 @@ use crate::error::{Result, fail};
 use crate::record::Record;
 use crate::repository::Repository;
 use crate::repository::manifest::{self, Head};
-use crate::repository::survey::{self, Listed, Survey};
+use crate::repository::survey::{self, Listed, Survey, Without};
 use crate::repository::tiers::Tier;
 use crate::storage::Store;
 
@@ -130,13 +130,17 @@ pub(crate) fn damaged_manifest(context: &Context, name: &str) -> Option<String> 
 /// Everything there is: the snapshots of both tiers, and every copy of the old plain ones, the files
 /// first. A bucket that cannot be asked is left out and the reason kept; it is not asked a second time.
 pub(crate) fn everything(context: &Context) -> Result<(Survey, Vec<PlainSnapshot>)> {
-    everything_with(context, &catalog::rows(context))
+    look_without(context, &catalog::rows(context), Without::Damaged)
 }
 
 /// As [`everything`], with the rows of the table at hand: reading them may mean waiting for the
 /// database.
 pub(crate) fn everything_with(context: &Context, rows: &[Record]) -> Result<(Survey, Vec<PlainSnapshot>)> {
-    let mut survey = context.repository.survey()?;
+    look_without(context, rows, Without::Damaged)
+}
+
+fn look_without(context: &Context, rows: &[Record], without: Without) -> Result<(Survey, Vec<PlainSnapshot>)> {
+    let mut survey = context.repository.survey_without(without)?;
     let mut all = plain_files_with(context, rows)?;
     let objects = match &survey.bucket_failure {
         Some(_) => Vec::new(),
@@ -151,8 +155,13 @@ pub(crate) fn everything_with(context: &Context, rows: &[Record]) -> Result<(Sur
 
 /// As [`everything`], without what is in the trash.
 pub(crate) fn everything_left(context: &Context) -> Result<(Survey, Vec<PlainSnapshot>)> {
+    everything_left_without(context, Without::Damaged)
+}
+
+/// As [`everything_left`], with a say in what is left out.
+pub(crate) fn everything_left_without(context: &Context, without: Without) -> Result<(Survey, Vec<PlainSnapshot>)> {
     let trash = Trash::read(context)?;
-    let (mut survey, mut plain) = everything(context)?;
+    let (mut survey, mut plain) = look_without(context, &catalog::rows(context), without)?;
     trash.take_out_of(&mut survey, &mut plain);
     Ok((survey, plain))
 }

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::Context;
-use super::find::{Found, everything_left};
+use super::find::{Found, everything_left_without};
 use super::target::{Target, check_restorable};
 use super::verify::assemble_image;
 use crate::config::Check;
@@ -17,15 +17,29 @@ use crate::error::{Code, Error, Result};
 use crate::record::Status;
 use crate::repository::lineage::{self, Lineage};
 use crate::repository::manifest::{Head, Kind};
+use crate::repository::survey::{self, Without};
+
+/// What there may be to take a database back to.
+pub(crate) struct Candidates {
+    /// Newest first.
+    pub(crate) found: Vec<Found>,
+    /// Of these nobody knows what they are, nor how old: one sentence each.
+    pub(crate) unreadable: Vec<String>,
+}
 
 /// Backups in `own`, and snapshots of every kind in `main`, of this database. Safety snapshots too:
 /// that of the failed restore is what the database held before it.
-pub(crate) fn newest_first(main: &Context, own: &Context, database: &Path) -> Result<Vec<Found>> {
+pub(crate) fn newest_first(main: &Context, own: &Context, database: &Path) -> Result<Candidates> {
     let mut all: Vec<(Timestamp, Found)> = Vec::new();
-    for head in of_database(own, database, own.repository.local_heads()?)? {
+    let backups = survey::local_without(&own.repository, Without::Unreadable)?;
+    let (survey, plain) = everything_left_without(main, Without::Unreadable)?;
+    let damaged = backups.damaged.iter().chain(&survey.damaged);
+    let unreadable = damaged
+        .map(|(id, error)| format!("manifest {id}: {}", error.story()))
+        .collect();
+    for head in of_database(own, database, backups.into_heads())? {
         all.push((head.created_at, Found::backup(head, &own.repository)));
     }
-    let (survey, plain) = everything_left(main)?;
     for head in of_database(main, database, survey.into_heads())? {
         all.push((head.created_at, Found::Packed(Box::new(head))));
     }
@@ -35,7 +49,10 @@ pub(crate) fn newest_first(main: &Context, own: &Context, database: &Path) -> Re
         }
     }
     all.sort_by_key(|(created_at, _)| std::cmp::Reverse(*created_at));
-    Ok(all.into_iter().map(|(_, found)| found).collect())
+    Ok(Candidates {
+        found: all.into_iter().map(|(_, found)| found).collect(),
+        unreadable,
+    })
 }
 
 /// Snapshots of the database that hold something. A lost database that was snapshotted empty is
@@ -51,11 +68,16 @@ fn of_database(context: &Context, database: &Path, heads: Vec<Head>) -> Result<V
 /// Why a candidate is no good; `None` when every hash is right and SQLite finds nothing wrong.
 pub(crate) fn fault(context: &Context, found: &Found) -> Result<Option<String>> {
     // An older state that is at hand is better than a newer one behind a network that is down.
-    let is_of_this_one = |error: &Error| error.code == Code::SnapshotDamaged || error.code.is_of_s3();
     match integrity(context, found) {
-        Err(error) if is_of_this_one(&error) => Ok(Some(error.story())),
+        Err(error) if speaks_against_it(&error) => Ok(Some(error.story())),
         other => other,
     }
+}
+
+/// Whether an error that reading a snapshot met leaves hope for an older one. A full disk would meet
+/// that too, and nobody waits after an abort.
+pub(crate) fn speaks_against_it(error: &Error) -> bool {
+    !matches!(error.code, Code::Aborted | Code::RepositoryFull)
 }
 
 fn integrity(context: &Context, found: &Found) -> Result<Option<String>> {
@@ -70,11 +92,13 @@ fn integrity(context: &Context, found: &Found) -> Result<Option<String>> {
     check::check(&mut image, Check::Full, Arc::new(move || host.check_alive().is_ok()))
 }
 
-/// The newest backup of each database of which every hash is right. One of which none is right is
-/// not in it.
+/// The newest backup of each database of which every hash is right, an empty one only where no other is
+/// good. One of which none is right is not in it.
 pub(crate) fn newest_good(own: &Context, heads: &[Head]) -> Result<BTreeMap<Uuid, Uuid>> {
     let mut good = BTreeMap::new();
-    for head in heads.iter().rev().filter(|head| head.kind != Kind::Forensic) {
+    let mut best_first: Vec<&Head> = heads.iter().rev().filter(|head| head.kind != Kind::Forensic).collect();
+    best_first.sort_by_key(|head| head.is_empty);
+    for head in best_first {
         if good.contains_key(&head.lineage) {
             continue;
         }

@@ -57,7 +57,7 @@ impl Integrity {
 
 fn check_image(context: &Context, database: &Path) -> Result<Integrity> {
     // Any snapshot will do: what its pages hold need not be written again.
-    let heads = context.repository.local_heads()?;
+    let heads = context.repository.readable_heads()?;
     let captured = capture(context, database, heads.last())?;
     captured.check_not_moved(database)?;
     let packs = &captured.recording.packs;

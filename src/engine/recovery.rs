@@ -98,7 +98,7 @@ impl<'a> Recovery<'a> {
         // Waiting for the main lock with this one in hand could be waiting for ever.
         drop(reading);
         post_restore::run(self.main, &database, lock, &restored)?;
-        Ok(json!({ "snapshot": restored.record }))
+        Ok(json!({ "snapshot": restored.told(self.main) }))
     }
 
     /// After a restore that failed: settles it, says what the database holds, and takes it back
@@ -114,11 +114,8 @@ impl<'a> Recovery<'a> {
             );
             return self.take_back(&database, lock, &integrity);
         }
-        let took_place = self
-            .last_restore(&database, Some(name))?
-            .is_some_and(|restore| restore.outcome == Outcome::Done);
         Ok(json!({
-            "state": if took_place { "restored" } else { "unchanged" },
+            "state": if self.took_place(&database, name)? { "restored" } else { "unchanged" },
             "problems": integrity.problems(),
             "snapshot": null,
             "passedOver": [],
@@ -127,8 +124,9 @@ impl<'a> Recovery<'a> {
 
     fn take_back(&self, database: &Path, lock: Writing, integrity: &Integrity) -> Result<Value> {
         let reading = self.own.lock_for_reading("recoverFromFailedRestore")?;
+        let good_states::Candidates { found, unreadable } = good_states::newest_first(self.main, &self.own, database)?;
         let mut passed_over = Vec::new();
-        for candidate in good_states::newest_first(self.main, &self.own, database)? {
+        for candidate in found {
             if let Some(reason) = good_states::fault(self.main, &candidate)? {
                 tracing::warn!(
                     snapshot = candidate.name(),
@@ -141,13 +139,15 @@ impl<'a> Recovery<'a> {
             let restored = restore_found(self.main, database, &candidate)?;
             drop(reading);
             post_restore::run(self.main, database, lock, &restored)?;
+            passed_over.extend(unreadable);
             return Ok(json!({
                 "state": "rolledBack",
                 "problems": integrity.problems(),
-                "snapshot": restored.record,
+                "snapshot": restored.told(self.main),
                 "passedOver": passed_over,
             }));
         }
+        passed_over.extend(unreadable);
         Err(Error::new(
             Code::DatabaseCorrupt,
             format!(
@@ -210,7 +210,7 @@ impl<'a> Recovery<'a> {
         let note = |head: &Head| notes.iter().find(|note| note.id == head.id);
         let backups = heads.iter().map(|head| describe(&self.own, head, note(head))).collect();
         let database = self.main.database()?;
-        let last = self.last_restore(&database, None)?;
+        let last = self.last_restore(&database)?;
         let status = json!({
             "databasePath": database,
             "recoveryDir": self.own.repository.root(),
@@ -254,10 +254,22 @@ impl<'a> Recovery<'a> {
         fail!(SnapshotNotFound, "Snapshot not found: {name}")
     }
 
-    /// The newest restore of the database, of that snapshot if one is named.
-    fn last_restore(&self, database: &Path, name: Option<&str>) -> Result<Option<Restore>> {
-        let is_it =
-            |restore: &Restore| restore.database == database && name.is_none_or(|name| restore.snapshot_name == name);
+    /// Whether the newest restore of the database is one of that snapshot that took place although
+    /// nobody heard of it. One that was told of is not the one that failed: a restore that is refused
+    /// before it begins, or killed there, leaves no trace behind the last one that succeeded.
+    fn took_place(&self, database: &Path, name: &str) -> Result<bool> {
+        let is_it = |restore: Restore| {
+            restore.snapshot_name == name
+                && restore.outcome == Outcome::Done
+                && !restore.undone
+                && restore.is_untold(&self.main.repository)
+        };
+        Ok(self.last_restore(database)?.is_some_and(is_it))
+    }
+
+    /// The newest restore of the database.
+    fn last_restore(&self, database: &Path) -> Result<Option<Restore>> {
+        let is_it = |restore: &Restore| restore.database == database;
         Ok(restores::all(&self.main.repository)?.into_iter().rev().find(is_it))
     }
 }

@@ -31,7 +31,7 @@ pub(crate) fn restore(context: &Context, name: &str) -> Result<Record> {
     let found = find(context, name)?;
     let restored = restore_found(context, &database, &found)?;
     post_restore::run(context, &database, lock, &restored)?;
-    Ok(restored.record)
+    Ok(restored.told(context))
 }
 
 /// A restore that took place.
@@ -40,17 +40,24 @@ pub(crate) struct Restored {
     pub(crate) entry: Restore,
 }
 
+impl Restored {
+    /// What is told of it, with a note that it was, if there is anybody to hear it. Without the note,
+    /// `recoverFromFailedRestore` says later that the restore took place.
+    pub(crate) fn told(self, context: &Context) -> Record {
+        if context.host.check_alive().is_ok()
+            && let Err(error) = self.entry.tell(&context.repository)
+        {
+            tracing::warn!(reason = %error, "it could not be noted that the restore is known");
+        }
+        self.record
+    }
+}
+
 /// Restores under the lock, and writes journal and table.
 pub(crate) fn restore_found(context: &Context, database: &Path, found: &Found) -> Result<Restored> {
     check_restorable(found)?;
-    let mut target = Target::open(context, found)?;
-    if let Found::Plain(_) = found {
-        // The module before this one copied the live file, so its snapshots may be torn.
-        target = check_plain(context, target, found)?;
-    }
     let mut entry = begin_entry(database, found);
-    let outcome = apply(context, database, &mut target, &mut entry);
-    drop(target);
+    let outcome = open_target(context, found).and_then(|mut target| apply(context, database, &mut target, &mut entry));
     match outcome {
         Ok(()) => {
             finish(context, database, found, &mut entry)?;
@@ -76,6 +83,15 @@ pub(crate) fn restore_found(context: &Context, database: &Path, found: &Found) -
             }
             Err(error)
         }
+    }
+}
+
+fn open_target(context: &Context, found: &Found) -> Result<Target> {
+    let target = Target::open(context, found)?;
+    match found {
+        // The module before this one copied the live file, so its snapshots may be torn.
+        Found::Plain(_) => check_plain(context, target, found),
+        Found::Packed(_) | Found::Backup(_) => Ok(target),
     }
 }
 

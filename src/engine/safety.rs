@@ -29,7 +29,7 @@ pub(crate) enum Before {
 
 /// Stores the live database as it is now, unchecked.
 pub(crate) fn store(context: &Context, database: &Path) -> Result<Before> {
-    let heads = context.repository.local_heads()?;
+    let heads = context.repository.readable_heads()?;
     let created_at = create::now();
     let new = create::New {
         id: Uuid::new_v4(),
@@ -126,7 +126,7 @@ pub(crate) fn complete(
             table: recording.table,
         });
     }
-    let heads = context.repository.local_heads()?;
+    let heads = context.repository.readable_heads()?;
     let lineage = lineage::claim(&context.repository, database, &heads)?;
     let new_packs = &recording.packs[recording.packs.len() - recording.new_packs..];
     let created_at = create::now();

@@ -22,7 +22,7 @@ pub(crate) fn undo(context: &Context) -> Result<Record> {
             database.display()
         );
     };
-    undo_entry(context, newest).map(|restored| restored.record)
+    undo_entry(context, newest).map(|restored| restored.told(context))
 }
 
 /// Undoes one restore, under the lock.

@@ -8,7 +8,6 @@ use crate::database::source::schema_cookie;
 use crate::database::target::COOKIE_STEP;
 use crate::error::Result;
 use crate::repository::lineage::{self, Lineage};
-use crate::repository::manifest::Head;
 use crate::repository::restores::{self, Outcome, Restore};
 
 /// Settles every restore that was cut off: a SQLite transaction has either committed or not, so
@@ -36,11 +35,11 @@ pub(crate) fn finish(context: &Context) -> Result<()> {
     Ok(())
 }
 
-/// Brings the table up to date with a settled restore; a locked one is left to the next call.
+/// Brings the table up to date with a settled restore; a locked one, or a repository that cannot be
+/// listed, is left to the next call.
 fn mirror_or_warn(context: &Context, restore: &mut Restore) -> Result<()> {
-    let heads = context.repository.heads()?;
     if restore.database.is_file()
-        && let Err(error) = mirror(context, restore, &heads)
+        && let Err(error) = mirror(context, restore)
     {
         tracing::warn!(reason = %error, "the Snapshot table could not be brought up to date");
         return Ok(());
@@ -49,7 +48,8 @@ fn mirror_or_warn(context: &Context, restore: &mut Restore) -> Result<()> {
     restore.save(&context.repository)
 }
 
-fn mirror(context: &Context, restore: &Restore, heads: &[Head]) -> Result<()> {
+fn mirror(context: &Context, restore: &Restore) -> Result<()> {
+    let heads = context.repository.heads()?;
     let database = &restore.database;
     let head = heads.iter().find(|head| head.id == restore.snapshot);
     if restore.outcome == Outcome::Done {
@@ -58,7 +58,7 @@ fn mirror(context: &Context, restore: &Restore, heads: &[Head]) -> Result<()> {
         if let Some(head) = head {
             lineage::set(&context.repository, database, head.lineage)?;
         }
-        return match lineage::find(&context.repository, database, heads)? {
+        return match lineage::find(&context.repository, database, &heads)? {
             Lineage::Known(lineage) => catalog::reconcile(context, database, lineage),
             Lineage::Unknown { .. } => Ok(()),
         };

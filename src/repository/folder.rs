@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::manifest::{self, Head, Manifest};
 use super::pack::{self, PackEntry, VERSION};
-use super::survey::{self, Survey};
+use super::survey::{self, Survey, Without};
 use super::tiers::{LocalFirst, Tier};
 use crate::config::S3Config;
 use crate::error::{Code, Error, Result, fail};
@@ -162,6 +162,12 @@ impl Repository {
         survey::local(self).map(Survey::into_heads)
     }
 
+    /// As [`Repository::local_heads`], without those that cannot be read for any other reason: for what
+    /// only needs some of them.
+    pub(crate) fn readable_heads(&self) -> Result<Vec<Head>> {
+        survey::local_without(self, Without::Unreadable).map(Survey::into_heads)
+    }
+
     /// Heads of the snapshots in reach, oldest first: a bucket that cannot be asked is left out
     /// with a warning.
     pub(crate) fn heads(&self) -> Result<Vec<Head>> {
@@ -170,7 +176,12 @@ impl Repository {
 
     /// As [`Repository::heads`], with the tiers, and with what could not be read.
     pub(crate) fn survey(&self) -> Result<Survey> {
-        let survey = survey::both(self)?;
+        self.survey_without(Without::Damaged)
+    }
+
+    /// As [`Repository::survey`], with a say in what is left out.
+    pub(crate) fn survey_without(&self, without: Without) -> Result<Survey> {
+        let survey = survey::both(self, without)?;
         if let Some(error) = &survey.bucket_failure {
             tracing::warn!(code = error.code.as_str(), reason = %error, "the bucket cannot be asked; only local snapshots are seen");
         }

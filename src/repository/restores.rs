@@ -9,6 +9,9 @@ use super::folder::Repository;
 use crate::error::Result;
 
 const FOLDER: &str = "local/restores/";
+/// A file for each restore whose outcome nobody may have heard of. Not in the entry: it goes when
+/// the repository's lock has been given back, and others may have changed the entry by then.
+const UNTOLD: &str = "local/untold/";
 /// Finished entries that are kept.
 const KEPT: usize = 100;
 
@@ -55,9 +58,27 @@ impl Restore {
         format!("{FOLDER}{}", self.id)
     }
 
+    fn untold_key(&self) -> String {
+        format!("{UNTOLD}{}", self.id)
+    }
+
     /// Writes the entry, or its new state.
     pub(crate) fn save(&self, repository: &Repository) -> Result<()> {
+        if self.outcome == Outcome::Begun && !self.is_untold(repository) {
+            repository.replace_json(&self.untold_key(), &self.snapshot_name)?;
+        }
         repository.replace_json(&self.key(), self)
+    }
+
+    /// Whether it is possible that nobody heard what became of it: its process was killed, or whoever
+    /// had asked for it was gone.
+    pub(crate) fn is_untold(&self, repository: &Repository) -> bool {
+        repository.path(&self.untold_key()).exists()
+    }
+
+    /// Its outcome is about to be told.
+    pub(crate) fn tell(&self, repository: &Repository) -> Result<()> {
+        repository.local().remove(&self.untold_key())
     }
 }
 
@@ -81,6 +102,7 @@ pub(crate) fn trim(repository: &Repository) -> Result<()> {
         .collect();
     for old in finished.iter().take(finished.len().saturating_sub(KEPT)) {
         repository.local().remove(&old.key())?;
+        old.tell(repository)?;
     }
     Ok(())
 }

@@ -96,14 +96,41 @@ impl Place {
     }
 }
 
+/// Which manifests a survey does without; any other error ends it.
+#[derive(Clone, Copy)]
+pub(crate) enum Without {
+    /// Damaged ones. Half a list would look like lost snapshots.
+    Damaged,
+    /// Whatever cannot be read, newer ones too: for whoever needs any good snapshot.
+    Unreadable,
+}
+
+impl Without {
+    fn leaves_out(self, error: &Error) -> bool {
+        match self {
+            Self::Damaged => error.code == Code::SnapshotDamaged,
+            Self::Unreadable => error.code != Code::Aborted,
+        }
+    }
+}
+
 /// Looks at the local tier alone.
 pub(crate) fn local(repository: &Repository) -> Result<Survey> {
-    survey(repository, repository.local().list("snapshots/")?, None)
+    local_without(repository, Without::Damaged)
+}
+
+/// As [`local`], with a say in what is left out.
+pub(crate) fn local_without(repository: &Repository, without: Without) -> Result<Survey> {
+    survey(repository, repository.local().list("snapshots/")?, None, without)
 }
 
 /// Looks at the local tier, and tells what is remembered of the bucket.
 pub(crate) fn here(repository: &Repository) -> Result<Survey> {
-    let survey = local(repository)?;
+    here_without(repository, Without::Damaged)
+}
+
+fn here_without(repository: &Repository, without: Without) -> Result<Survey> {
+    let survey = local_without(repository, without)?;
     Ok(Survey {
         remembered: remembered(repository, &survey.snapshots),
         ..survey
@@ -112,43 +139,63 @@ pub(crate) fn here(repository: &Repository) -> Result<Survey> {
 
 /// Looks at the bucket alone.
 pub(crate) fn bucket(repository: &Repository, bucket: &dyn Store) -> Result<Survey> {
-    let mut survey = survey(repository, Vec::new(), Some(bucket.list("snapshots/")?))?;
+    let mut survey = survey(
+        repository,
+        Vec::new(),
+        Some(bucket.list("snapshots/")?),
+        Without::Damaged,
+    )?;
     // Whoever wants the bucket and nothing else is not helped by a part of it.
     survey.bucket_failure.take().map_or(Ok(survey), Err)
 }
 
 /// Looks at both tiers; a bucket that cannot be asked is left out and the reason kept. So is the
 /// reason when it can be listed and not every head can be read; those that can are there.
-pub(crate) fn both(repository: &Repository) -> Result<Survey> {
+pub(crate) fn both(repository: &Repository, without: Without) -> Result<Survey> {
     let in_folder = repository.local().list("snapshots/")?;
     let Some(bucket) = repository.bucket() else {
-        return survey(repository, in_folder, None);
+        return survey(repository, in_folder, None, without);
     };
     match bucket.list("snapshots/") {
-        Ok(in_bucket) => survey(repository, in_folder, Some(in_bucket)),
+        Ok(in_bucket) => survey(repository, in_folder, Some(in_bucket), without),
         Err(error) => Ok(Survey {
             bucket_failure: Some(error),
-            ..here(repository)?
+            ..here_without(repository, without)?
         }),
     }
 }
 
-/// What both tiers have by a listing of the bucket that is at hand, remembered for [`here`]. Names nothing in the log: whoever
-/// listed the bucket has done so.
+/// What both tiers have by a listing of the bucket that is at hand, remembered for [`here`]. Names nothing in
+/// the log: whoever listed the bucket has done so.
 pub(crate) fn remember(repository: &Repository, in_bucket: Vec<Object>) -> Result<Survey> {
-    look(repository, repository.local().list("snapshots/")?, Some(in_bucket))
+    look(
+        repository,
+        repository.local().list("snapshots/")?,
+        Some(in_bucket),
+        Without::Damaged,
+    )
 }
 
-fn survey(repository: &Repository, in_folder: Vec<Object>, in_bucket: Option<Vec<Object>>) -> Result<Survey> {
-    let survey = look(repository, in_folder, in_bucket)?;
+fn survey(
+    repository: &Repository,
+    in_folder: Vec<Object>,
+    in_bucket: Option<Vec<Object>>,
+    without: Without,
+) -> Result<Survey> {
+    let survey = look(repository, in_folder, in_bucket, without)?;
     for (id, error) in &survey.damaged {
-        tracing::warn!(snapshot = %id, reason = %error, "a snapshot is damaged and left out of the list");
+        tracing::warn!(snapshot = %id, reason = %error, "the manifest of a snapshot cannot be read; it is left out of the list");
     }
     Ok(survey)
 }
 
 /// `in_bucket`: what its listing says; `None` when it was not asked.
-fn look(repository: &Repository, in_folder: Vec<Object>, in_bucket: Option<Vec<Object>>) -> Result<Survey> {
+fn look(
+    repository: &Repository,
+    in_folder: Vec<Object>,
+    in_bucket: Option<Vec<Object>>,
+    without: Without,
+) -> Result<Survey> {
     let asked_bucket = in_bucket.is_some();
     let mut survey = Survey::default();
     let (mut far, mut spoilt) = (Vec::new(), Vec::new());
@@ -157,19 +204,19 @@ fn look(repository: &Repository, in_folder: Vec<Object>, in_bucket: Option<Vec<O
             Ok(Some(head)) => survey.snapshots.push(place.list(head)),
             Ok(None) => far.push((id, place)),
             // The other copy may be good.
-            Err(error) if error.code == Code::SnapshotDamaged && place.in_bucket.is_some() => {
-                tracing::warn!(snapshot = %id, reason = %error, "the local manifest is damaged; the one in the bucket is used");
+            Err(error) if without.leaves_out(&error) && place.in_bucket.is_some() => {
+                tracing::warn!(snapshot = %id, reason = %error, "the local manifest cannot be read; the one in the bucket is used");
                 far.push((id, place));
                 spoilt.push((id, error));
             }
-            Err(error) if error.code == Code::SnapshotDamaged => survey.damaged.push((id, error)),
+            Err(error) if without.leaves_out(&error) => survey.damaged.push((id, error)),
             Err(error) => return Err(error),
         }
     }
     if asked_bucket {
         forget_gone(repository, &far);
     }
-    read_far(repository, far, &mut survey)?;
+    read_far(repository, far, &mut survey, without)?;
     spoilt.retain(|(id, _)| !survey.knows(*id));
     survey.damaged.append(&mut spoilt);
     survey
@@ -223,7 +270,7 @@ pub(crate) fn newest(store: &dyn Store, id: Uuid) -> Result<Option<(u32, Object)
 }
 
 /// Reads the heads that only the bucket has, several at a time, for the bucket may be far away.
-fn read_far(repository: &Repository, far: Vec<(Uuid, Place)>, survey: &mut Survey) -> Result<()> {
+fn read_far(repository: &Repository, far: Vec<(Uuid, Place)>, survey: &mut Survey, without: Without) -> Result<()> {
     let Some(bucket) = repository.bucket().filter(|_| !far.is_empty()) else {
         return Ok(());
     };
@@ -252,8 +299,9 @@ fn read_far(repository: &Repository, far: Vec<(Uuid, Place)>, survey: &mut Surve
         match head {
             Ok(Some(head)) => survey.snapshots.push(place.list(head)),
             Ok(None) => {}
-            Err(error) if error.code == Code::SnapshotDamaged => survey.damaged.push((id, error)),
+            // Before the rest: the bucket is at fault, not the snapshot.
             Err(error) if error.code.is_of_s3() => drop(survey.bucket_failure.get_or_insert(error)),
+            Err(error) if without.leaves_out(&error) => survey.damaged.push((id, error)),
             Err(error) => return Err(error),
         }
     }

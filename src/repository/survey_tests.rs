@@ -78,8 +78,32 @@ fn what_was_removed_or_replaced_since_it_was_listed_is_not_damaged() {
     for head in [&removed, &old] {
         place.repository.local().remove(&head.key()).unwrap();
     }
-    let survey = survey(&place.repository, listing, None).unwrap();
+    let survey = survey(&place.repository, listing, None, Without::Damaged).unwrap();
     assert!(survey.damaged.is_empty());
     let keys: Vec<String> = survey.into_heads().iter().map(Head::key).collect();
     assert_eq!(keys, [new.key()]);
+}
+
+#[test]
+fn what_cannot_be_read_ends_a_list_but_no_search_for_anything_good() {
+    let place = Place::new();
+    place.snapshot(draft("good", 512), &pages(1, 512));
+    let newer = place.snapshot(draft("newer", 512), &pages(1, 512));
+    place.tamper(&newer.key(), |bytes| bytes[8] = 2);
+    let path = place.repository.path(&newer.key());
+    let unreadable = place.repository.path(&manifest::key(Uuid::new_v4(), 1));
+    std::os::unix::fs::symlink(&unreadable, &unreadable).unwrap();
+
+    assert!(local(&place.repository).is_err());
+    std::fs::remove_file(&unreadable).unwrap();
+    let code = |survey: Result<Survey>| survey.err().map(|error| error.code);
+    assert_eq!(code(local(&place.repository)), Some(Code::RepositoryNewer));
+
+    std::os::unix::fs::symlink(&unreadable, &unreadable).unwrap();
+    let survey = local_without(&place.repository, Without::Unreadable).unwrap();
+    let mut codes: Vec<&str> = survey.damaged.iter().map(|(_, error)| error.code.as_str()).collect();
+    codes.sort_unstable();
+    assert_eq!(codes, ["REPOSITORY_IO", "REPOSITORY_NEWER"]);
+    assert_eq!(place.repository.readable_heads().unwrap().len(), 1);
+    assert!(path.exists(), "it is left alone");
 }

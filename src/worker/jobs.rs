@@ -100,7 +100,10 @@ fn operate(context: Context, operation: &str, args: &Args, channel: &Channel) ->
         }
         "status" => engine::status(&context),
         "metrics" => engine::metrics(&context),
-        "inspectSchema" => engine::inspect_schema(&context),
+        "inspectSchema" => {
+            let folder = PathBuf::from(args.text("migrationsPath")?);
+            engine::inspect_schema(&context, &folder, args.required("migrations")?)
+        }
         operation => recover(&context, operation, args, channel),
     }
 }
