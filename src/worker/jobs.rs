@@ -100,7 +100,7 @@ fn operate(context: Context, operation: &str, args: &Args, channel: &Channel) ->
         "status" => engine::status(&context),
         "metrics" => engine::metrics(&context),
         "inspectSchema" => engine::inspect_schema(&context),
-        operation => recover(&context, operation, &args, channel),
+        operation => recover(&context, operation, args, channel),
     }
 }
 
