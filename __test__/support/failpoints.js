@@ -46,6 +46,8 @@ async function whilePaused(rig, name, call, meanwhile) {
     const running = Promise.allSettled([call()]).finally(() => (ended = true));
     try {
       await eventually(() => ended || isReached(), `the worker to reach ${name}`);
+      // Workers that are started now are not to be held, too.
+      delete process.env[VARIABLE];
       await meanwhile();
     } finally {
       release();

@@ -116,14 +116,19 @@ fn remove(context: &Context, doomed: &Doomed) -> Result<(String, u64)> {
                 // Without a lock of ours: it takes trips over the network, and others may go on.
                 let alive = || context.host.check_alive();
                 let (grace, timeout) = (context.config.delete_grace(), context.config.lock_timeout());
-                deletion::delete(bucket, *id, grace, timeout, &alive)?;
+                let lease = deletion::turn(bucket, "deleteSnapshot", timeout, &alive)?;
+                // It may have been pinned while we waited.
+                pins::refuse_pinned(context, *id, true)?;
+                deletion::delete_all(&lease, &[*id], grace, &alive)?;
             }
             Ok((id.to_string(), remove_locally(context, *id)?))
         }
         Doomed::Plain(plain) => {
             let is_far = matches!(plain.place, Place::Object(_));
+            let _lease = is_far.then(|| context.bucket_lease("deleteSnapshot")).transpose()?;
             pins::refuse_pinned(context, plain.note_id(), is_far)?;
             let lock = context.lock_for_writing("deleteSnapshot")?;
+            pins::refuse_pinned(context, plain.note_id(), false)?;
             failpoint::reached("delete.before-manifest")?;
             remove_plain(context, plain)?;
             drop(lock);
@@ -137,6 +142,7 @@ fn remove_locally(context: &Context, id: Uuid) -> Result<u64> {
         return Ok(0);
     }
     let _lock = context.lock_for_writing("deleteSnapshot")?;
+    pins::refuse_pinned(context, id, false)?;
     failpoint::reached("delete.before-manifest")?;
     remove_manifest(context, id)?;
     trash::forget(context, id)?;

@@ -73,9 +73,10 @@ pub(crate) use verify::{Level, verify};
 use crate::config::Config;
 use crate::error::{Result, fail};
 use crate::repository::Repository;
+use crate::repository::bucket::lease::Lease;
 use crate::repository::lock::{Lock, Mode, Subject};
 use crate::repository::tiers::Tier;
-use crate::storage::Store;
+use crate::storage::{S3Store, Store};
 
 /// Whoever asked for the operation.
 pub(crate) trait Host: Send + Sync {
@@ -129,6 +130,15 @@ impl Context {
             );
         };
         Ok(canonical(path))
+    }
+
+    /// The lease of the bucket: while it is held, no host deletes there. `None`: nobody can, or S3 is off.
+    fn bucket_lease(&self, operation: &str) -> Result<Option<Lease<S3Store>>> {
+        let Some(bucket) = self.repository.bucket() else {
+            return Ok(None);
+        };
+        let alive = || self.host.check_alive();
+        Lease::acquire_if_any(bucket, operation, self.config.lock_timeout(), &alive)
     }
 
     /// Waits for SQLite's locks until then.

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::pins::Pins;
 use super::plan::{Line, Plan};
 use super::trash::{self, Note, Trash};
 use super::{Context, catalog, delete, find, repack, upload};
@@ -124,21 +125,43 @@ fn sweep_local_tier(context: &Context, plan: &Plan, outcome: &mut Outcome) -> Re
 /// other hosts from harm.
 fn in_bucket(context: &Context, plan: &Plan, outcome: &mut Outcome) -> Result<()> {
     let bucket = context.repository.require_bucket()?;
-    let (plain, packed) = due_by_form(context, plan, Tier::S3)?;
+    let (mut plain, mut packed) = due_by_form(context, plan, Tier::S3)?;
     if !packed.is_empty() {
-        let ids: Vec<Uuid> = packed.iter().map(|(id, _)| *id).collect();
         let (grace, timeout) = (context.config.delete_grace(), context.config.lock_timeout());
         let alive = || context.host.check_alive();
-        deletion::delete_all(bucket, "prune", &ids, grace, timeout, &alive)?;
+        let lease = deletion::turn(bucket, "prune", timeout, &alive)?;
+        (_, packed) = still_due(context, plan)?;
+        let ids: Vec<Uuid> = packed.iter().map(|(id, _)| *id).collect();
+        deletion::delete_all(&lease, &ids, grace, &alive)?;
     }
-    for (id, note) in packed {
-        trash::swept(context, id, Tier::S3)?;
-        outcome.add((id, note));
+    if !packed.is_empty() {
+        let _lock = context.lock_for_writing("prune")?;
+        for (id, note) in packed {
+            trash::swept(context, id, Tier::S3)?;
+            outcome.add((id, note));
+        }
     }
     if !plain.is_empty() {
+        let _lease = context.bucket_lease("prune")?;
+        let _lock = context.lock_for_writing("prune")?;
+        (plain, _) = still_due(context, plan)?;
         remove_plain(context, plain, find::plain_objects(context)?, Tier::S3, outcome)?;
     }
     Ok(())
+}
+
+/// What is to go from the bucket now that it is our turn: since the plan was made, some of it may
+/// have been brought back, or pinned by another host. As [`due_by_form`].
+fn still_due(context: &Context, plan: &Plan) -> Result<(Vec<Due>, Vec<Due>)> {
+    let mut pins = Pins::read(context)?;
+    if let Some(error) = pins.bucket_failure.take() {
+        return Err(error);
+    }
+    let (mut plain, mut packed) = due_by_form(context, plan, Tier::S3)?;
+    for due in [&mut plain, &mut packed] {
+        due.retain(|(id, _)| !pins.contains(*id));
+    }
+    Ok((plain, packed))
 }
 
 /// Removes old plain snapshots; what is gone already is no error.

@@ -14,10 +14,13 @@ use uuid::Uuid;
 use super::plan::Line;
 use super::{Context, catalog, list};
 use crate::database::plain_snapshots::PlainSnapshot;
-use crate::error::{Result, fail};
+use crate::error::{Code, Error, Result, fail};
 use crate::record::Record;
+use crate::repository::bucket::lease::Lease;
+use crate::repository::bucket::tombstones;
 use crate::repository::survey::{Listed, Survey};
 use crate::repository::tiers::Tier;
+use crate::storage::S3Store;
 
 const NOTES: &str = "local/trash/";
 
@@ -154,16 +157,32 @@ pub(crate) fn forget(context: &Context, id: Uuid) -> Result<()> {
 
 /// Brings a snapshot back, and its row.
 pub(crate) fn undelete(context: &Context, name: &str) -> Result<Value> {
-    let lock = context.lock_for_writing("undelete")?;
     let trash = Trash::read(context)?;
     let Some((id, note)) = trash.named(name) else {
+        return Err(not_in_trash(name));
+    };
+    let in_bucket = InBucket::look(context, id, note)?;
+    let lock = context.lock_for_writing("undelete")?;
+    // A prune may have been faster.
+    let trash = Trash::read(context)?;
+    let Some((_, note)) = trash.named(name).filter(|(now, _)| *now == id) else {
+        return Err(not_in_trash(name));
+    };
+    if !in_bucket.is_deleted {
+        forget(context, id)?;
+    } else if note.deleted_at.contains_key(&Tier::Local) {
+        tracing::warn!(
+            snapshot = name,
+            "the copy in the bucket has been deleted; the local one is brought back"
+        );
+        swept(context, id, Tier::Local)?;
+    } else {
         fail!(
             SnapshotNotFound,
-            "Snapshot not found: {name} is not in the trash: it was not removed by prune, or its grace is over"
+            "Snapshot not found: {name} has been deleted from the bucket, so it cannot be brought back any more"
         );
-    };
-    forget(context, id)?;
-    drop(lock);
+    }
+    drop((lock, in_bucket));
     let head = context.repository.heads()?.into_iter().find(|head| head.id == id);
     let record = match (&note.plain, head) {
         (Some(record), _) => Some(record.clone()),
@@ -176,4 +195,45 @@ pub(crate) fn undelete(context: &Context, name: &str) -> Result<Value> {
         catalog::add_row(context, &database, &record);
     }
     list::get(context, name)
+}
+
+fn not_in_trash(name: &str) -> Error {
+    Error::new(
+        Code::SnapshotNotFound,
+        format!("Snapshot not found: {name} is not in the trash: it was not removed by prune, or its grace is over"),
+    )
+}
+
+/// What may come back from the bucket.
+#[derive(Default)]
+struct InBucket {
+    /// Its deletion has begun, and nothing takes that back.
+    is_deleted: bool,
+    /// Held until the note is gone: no deletion begins meanwhile.
+    _lease: Option<Lease<S3Store>>,
+}
+
+impl InBucket {
+    /// A bucket that cannot be asked does not keep the local copy from coming back.
+    fn look(context: &Context, id: Uuid, note: &Note) -> Result<Self> {
+        let is_there = note.deleted_at.contains_key(&Tier::S3);
+        let Some(bucket) = context.repository.bucket().filter(|_| is_there) else {
+            return Ok(Self::default());
+        };
+        match Self::ask(context, bucket, id) {
+            Err(error) if note.deleted_at.contains_key(&Tier::Local) && error.code != Code::Aborted => {
+                tracing::warn!(code = error.code.as_str(), reason = %error, "whether the snapshot is still in the bucket cannot be told; the local copy is brought back");
+                Ok(Self::default())
+            }
+            other => other,
+        }
+    }
+
+    fn ask(context: &Context, bucket: &S3Store, id: Uuid) -> Result<Self> {
+        let lease = context.bucket_lease("undelete")?;
+        Ok(Self {
+            is_deleted: tombstones::exists(bucket, id)?,
+            _lease: lease,
+        })
+    }
 }
