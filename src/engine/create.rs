@@ -76,7 +76,7 @@ pub(crate) fn create(context: &Context, name: Option<&str>) -> Result<Record> {
                 None => upload::upload_pending(context, &database, &head),
                 Some(error) => Err(error),
             };
-            let head = repack::after_create(context, &head);
+            let head = repack::after_create(context, &head, uploaded.is_ok());
             uploaded.map_err(|error| upload::failed(&head, error))?;
             catalog::record(context, &head)
         }

@@ -21,6 +21,7 @@ mod list;
 mod live_image;
 mod metrics;
 mod names;
+mod packed_image;
 mod pins;
 mod plan;
 mod post_restore;
@@ -118,6 +119,16 @@ impl Context {
     /// What snapshots are read from.
     fn reading(&self) -> Result<Arc<dyn Store>> {
         self.repository.reading(self.tier)
+    }
+
+    /// The tiers that snapshots are read from, each by itself; the bucket first, because it may be newer.
+    fn tiers(&self) -> Result<Vec<Arc<dyn Store>>> {
+        let is_meant = |tier: &Tier| match self.tier {
+            Some(wanted) => *tier == wanted,
+            None => *tier == Tier::Local || self.repository.bucket().is_some(),
+        };
+        let tiers = [Tier::S3, Tier::Local].into_iter().filter(is_meant);
+        tiers.map(|tier| self.repository.reading(Some(tier))).collect()
     }
 
     /// The configured path of the database, made canonical where the file exists: identity,

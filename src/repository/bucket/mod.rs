@@ -36,6 +36,8 @@ use uuid::Uuid;
 use crate::error::Result;
 use crate::storage::{Object, S3Store, Store, Tag};
 
+pub(crate) use needs::in_parallel;
+
 /// One version of a small object.
 #[derive(Clone, Debug)]
 pub(crate) struct Seen<T> {
