@@ -12,6 +12,7 @@ const { knownFailpoints, whilePaused, withFailpoint } = require('../support/fail
 const { refused } = require('../support/rig.js');
 const { PREFIX, assertTiersVerify, makeS3Rig, objectsOf } = require('../support/s3.js');
 const { startWeed } = require('../support/s3-servers.js');
+const { makeWornRig } = require('../support/worn.js');
 
 const AT_ONCE = { trashGraceMs: 0, deleteGraceMs: 0 };
 const namesOf = (snapshots) => snapshots.map(({ name }) => name);
@@ -220,18 +221,8 @@ describe('retention with a bucket', () => {
     assert.deepEqual((await other.writer.sync({ direction: 'down' })).downloaded, []);
   });
 
-  /** Snapshots in both tiers that share packs of which a restore would use less than half. */
-  async function wornOut(t, options = AT_ONCE) {
-    const rig = await makeS3Rig(t, server, options);
-    createDatabase(rig.database, { megabytes: 8 });
-    await withFailpoint('repack.before-packs=fail', async () => {
-      await rig.writer.createSnapshot('large');
-      for (const [name, step] of Object.entries({ half: 2, worn: 3, newest: 50 })) {
-        rewriteFiller(rig.database, step);
-        await rig.writer.createSnapshot(name);
-      }
-    });
-    return rig;
+  function wornOut(t, options = AT_ONCE) {
+    return makeWornRig(t, server, options);
   }
 
   /** The bucket is the same folder: the same packs and manifests. */

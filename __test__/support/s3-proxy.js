@@ -121,11 +121,11 @@ async function startProxy(target) {
     /** Takes the request and says nothing. */
     blackhole: (options) => inject({ blackhole: true }, options),
     ...bodyFaults(inject),
-    /** Keeps the next matching request until `release`; `reached` resolves when it is there. */
-    hold(match) {
+    /** Keeps the next matching request (with `every`, that one of them) until `release`; `reached` resolves when it is there. */
+    hold(match, { every = 1 } = {}) {
       const [released, release] = signal();
       const [reached, arrive] = signal();
-      inject({ hold: () => (arrive(), released) }, { match });
+      inject({ hold: () => (arrive(), released) }, { match, every });
       return { reached, release };
     },
     /** Ends every fault. */

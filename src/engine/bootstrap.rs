@@ -173,7 +173,7 @@ fn bring_near(context: &Context, found: &Found) -> Result<()> {
     if context.repository.path(&head.key()).exists() {
         return Ok(());
     }
-    match sync::download(context, bucket, head) {
+    match sync::download(context, bucket, head.id, head.generation) {
         Err(error) if error.code == Code::RepositoryFull => {
             tracing::warn!(snapshot = %head.name, reason = %error, "no room for a local copy; the snapshot is restored straight from the bucket");
             create::clean_up(context);

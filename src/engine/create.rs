@@ -77,7 +77,7 @@ pub(crate) fn create(context: &Context, name: Option<&str>) -> Result<Record> {
                 Some(error) if !may_still_take(&error) => Err(error),
                 _ => upload::upload_pending(context, &database, &head),
             };
-            let head = repack::after_create(context, &head);
+            let head = repack::after_create(context, &head, uploaded.is_ok());
             uploaded.map_err(|error| upload::failed(&head, error))?;
             catalog::record(context, &head)
         }

@@ -120,18 +120,26 @@ fn remove(context: &Context, doomed: &Doomed) -> Result<(String, u64)> {
                 // Without a lock of ours: it takes trips over the network, and others may go on.
                 let alive = || context.host.check_alive();
                 let (grace, timeout) = (context.config.delete_grace(), context.config.lock_timeout());
-                deletion::delete(bucket, *id, grace, timeout, &alive)?;
+                let lease = deletion::turn(bucket, "deleteSnapshot", timeout, &alive)?;
+                // It may have been pinned while we waited.
+                pins::refuse_pinned(context, *id, true)?;
+                deletion::delete_all(&lease, &[*id], grace, &alive)?;
             }
             Ok((id.to_string(), remove_locally(context, *id)?))
         }
         Doomed::Plain(plain) => {
             let copy = in_bucket(context, plain);
+            let _lease = match &copy {
+                Some(_) => context.bucket_lease("deleteSnapshot")?,
+                None => None,
+            };
             pins::refuse_pinned(context, plain.note_id(), copy.is_some())?;
             collapse::refuse_last_good(context, plain.note_id())?;
             if let Some(copy) = &copy {
                 remove_plain(context, copy)?;
             }
             let _lock = context.lock_for_writing("deleteSnapshot")?;
+            pins::refuse_pinned(context, plain.note_id(), false)?;
             failpoint::reached("delete.before-manifest")?;
             if let Place::File(_) = plain.place {
                 remove_plain(context, &plain.place)?;
@@ -147,6 +155,7 @@ fn remove_locally(context: &Context, id: Uuid) -> Result<u64> {
         return Ok(0);
     }
     let _lock = context.lock_for_writing("deleteSnapshot")?;
+    pins::refuse_pinned(context, id, false)?;
     failpoint::reached("delete.before-manifest")?;
     remove_manifest(context, id)?;
     trash::forget(context, id)?;

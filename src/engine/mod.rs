@@ -22,6 +22,7 @@ mod list;
 mod live_image;
 mod metrics;
 mod names;
+mod packed_image;
 mod pins;
 mod plan;
 mod post_restore;
@@ -75,9 +76,10 @@ pub(crate) use verify::{Level, verify};
 use crate::config::Config;
 use crate::error::{Result, fail};
 use crate::repository::Repository;
+use crate::repository::bucket::lease::Lease;
 use crate::repository::lock::{Lock, Mode, Subject};
 use crate::repository::tiers::Tier;
-use crate::storage::Store;
+use crate::storage::{S3Store, Store};
 
 /// Whoever asked for the operation.
 pub(crate) trait Host: Send + Sync {
@@ -121,6 +123,16 @@ impl Context {
         self.repository.reading(self.tier)
     }
 
+    /// The tiers that snapshots are read from, each by itself; the bucket first, because it may be newer.
+    fn tiers(&self) -> Result<Vec<Arc<dyn Store>>> {
+        let is_meant = |tier: &Tier| match self.tier {
+            Some(wanted) => *tier == wanted,
+            None => *tier == Tier::Local || self.repository.bucket().is_some(),
+        };
+        let tiers = [Tier::S3, Tier::Local].into_iter().filter(is_meant);
+        tiers.map(|tier| self.repository.reading(Some(tier))).collect()
+    }
+
     /// The configured path of the database, made canonical where the file exists: identity,
     /// lineage and locks go by that path.
     fn database(&self) -> Result<PathBuf> {
@@ -131,6 +143,15 @@ impl Context {
             );
         };
         Ok(canonical(path))
+    }
+
+    /// The lease of the bucket: while it is held, no host deletes there. `None`: nobody can, or S3 is off.
+    fn bucket_lease(&self, operation: &str) -> Result<Option<Lease<S3Store>>> {
+        let Some(bucket) = self.repository.bucket() else {
+            return Ok(None);
+        };
+        let alive = || self.host.check_alive();
+        Lease::acquire_if_any(bucket, operation, self.config.lock_timeout(), &alive)
     }
 
     /// Waits for SQLite's locks until then.

@@ -10,18 +10,25 @@ use uuid::Uuid;
 
 use super::find::find;
 use super::{Context, list};
-use crate::error::{Error, Result, fail};
-use crate::storage::Store;
+use crate::error::{Code, Error, Result, fail};
+use crate::repository::bucket::pins;
+use crate::storage::S3Store;
 
 const NOTES: &str = "local/pins/";
-const OBJECTS: &str = "pins/";
 
 /// Pins a snapshot. Where the bucket cannot be told, the pin holds on this host.
 pub(crate) fn pin(context: &Context, name: &str) -> Result<Value> {
     let id = find(context, name)?.note_id();
     if let Some(bucket) = context.repository.bucket()
-        && let Err(error) = bucket.put(&format!("{OBJECTS}{id}"), b"{}")
+        && let Err(error) = pin_in_bucket(context, bucket, name, id)
     {
+        // It is about to be deleted there, or that cannot be told yet.
+        if matches!(
+            error.code,
+            Code::SnapshotNotFound | Code::RepositoryBusy | Code::Aborted
+        ) {
+            return Err(error);
+        }
         tracing::warn!(code = error.code.as_str(), reason = %error, "the snapshot is pinned on this host only; pin it again when the bucket can be reached");
     }
     let lock = context.lock_for_writing("pinSnapshot")?;
@@ -32,11 +39,24 @@ pub(crate) fn pin(context: &Context, name: &str) -> Result<Value> {
     list::get(context, name)
 }
 
+/// Tells every host. One that has deleted the snapshot already leaves at most our own copy to pin.
+fn pin_in_bucket(context: &Context, bucket: &S3Store, name: &str, id: Uuid) -> Result<()> {
+    let alive = || context.host.check_alive();
+    let is_pinned = pins::put(bucket, id, context.config.lock_timeout(), &alive)?;
+    if !is_pinned && context.repository.local().list(&format!("snapshots/{id}."))?.is_empty() {
+        fail!(
+            SnapshotNotFound,
+            "Snapshot not found: {name} has been deleted from the bucket, so it was not pinned"
+        );
+    }
+    Ok(())
+}
+
 /// Takes a pin away.
 pub(crate) fn unpin(context: &Context, name: &str) -> Result<Value> {
     let id = find(context, name)?.note_id();
     if let Some(bucket) = context.repository.bucket() {
-        bucket.remove(&format!("{OBJECTS}{id}"))?;
+        pins::remove(bucket, id)?;
     }
     let lock = context.lock_for_writing("unpinSnapshot")?;
     context.repository.local().remove(&format!("{NOTES}{id}"))?;
@@ -54,21 +74,20 @@ pub(crate) struct Pins {
 
 impl Pins {
     pub(crate) fn read(context: &Context) -> Result<Self> {
-        let mut pins = Self::of_this_host(context)?;
-        match context.repository.bucket().map(|bucket| bucket.list(OBJECTS)) {
-            Some(Ok(objects)) => pins
-                .ids
-                .extend(objects.iter().filter_map(|object| id(&object.key, OBJECTS))),
-            Some(Err(error)) => pins.bucket_failure = Some(error),
+        let mut all = Self::of_this_host(context)?;
+        match context.repository.bucket().map(pins::all) {
+            Some(Ok(ids)) => all.ids.extend(ids),
+            Some(Err(error)) => all.bucket_failure = Some(error),
             None => {}
         }
-        Ok(pins)
+        Ok(all)
     }
 
     pub(crate) fn of_this_host(context: &Context) -> Result<Self> {
         let notes = context.repository.local().list(NOTES)?;
+        let id = |key: &str| Uuid::try_parse(key.strip_prefix(NOTES)?).ok();
         Ok(Self {
-            ids: notes.iter().filter_map(|note| id(&note.key, NOTES)).collect(),
+            ids: notes.iter().filter_map(|note| id(&note.key)).collect(),
             bucket_failure: None,
         })
     }
@@ -76,10 +95,6 @@ impl Pins {
     pub(crate) fn contains(&self, id: Uuid) -> bool {
         self.ids.contains(&id)
     }
-}
-
-fn id(key: &str, folder: &str) -> Option<Uuid> {
-    Uuid::try_parse(key.strip_prefix(folder)?).ok()
 }
 
 /// Fails for a pinned snapshot. `everywhere`: on another host, too.

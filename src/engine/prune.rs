@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::pins::Pins;
 use super::plan::Plan;
 use super::trash::{self, Note, Trash};
 use super::{Context, catalog, delete, find, repack, upload};
@@ -132,23 +133,44 @@ fn sweep_local_tier(context: &Context, plan: &Plan, outcome: &mut Outcome) -> Re
 /// other hosts from harm.
 fn in_bucket(context: &Context, plan: &Plan, outcome: &mut Outcome) -> Result<()> {
     let bucket = context.repository.require_bucket()?;
-    let (plain, packed) = due_by_form(context, plan, Tier::S3)?;
+    let (mut plain, mut packed) = due_by_form(context, plan, Tier::S3)?;
     if !packed.is_empty() {
-        let ids: Vec<Uuid> = packed.iter().map(|(id, _)| *id).collect();
         let (grace, timeout) = (context.config.delete_grace(), context.config.lock_timeout());
         let alive = || context.host.check_alive();
-        deletion::delete_all(bucket, "prune", &ids, grace, timeout, &alive)?;
+        let lease = deletion::turn(bucket, "prune", timeout, &alive)?;
+        (_, packed) = still_due(context, plan)?;
+        let ids: Vec<Uuid> = packed.iter().map(|(id, _)| *id).collect();
+        deletion::delete_all(&lease, &ids, grace, &alive)?;
+        forget_in_turn(context, packed, outcome)?;
     }
     if !plain.is_empty() {
+        let _lease = context.bucket_lease("prune")?;
+        (plain, _) = still_due(context, plan)?;
         remove_plain(context, &plain, find::plain_objects(context)?)?;
-    }
-    let swept = [packed, plain].concat();
-    if !swept.is_empty() {
-        // Not before: what came up to here took trips over the network.
-        let _lock = context.lock_for_writing("prune")?;
-        forget(context, swept, Tier::S3, outcome)?;
+        forget_in_turn(context, plain, outcome)?;
     }
     Ok(())
+}
+
+/// Takes what is deleted from the bucket out of the trash. With the lease still held, or somebody could
+/// bring back what is gone; not with the lock any earlier, for what came before took trips over the network.
+fn forget_in_turn(context: &Context, swept: Vec<Due>, outcome: &mut Outcome) -> Result<()> {
+    let _lock = context.lock_for_writing("prune")?;
+    forget(context, swept, Tier::S3, outcome)
+}
+
+/// What is to go from the bucket now that it is our turn: since the plan was made, some of it may
+/// have been brought back, or pinned by another host. As [`due_by_form`].
+fn still_due(context: &Context, plan: &Plan) -> Result<(Vec<Due>, Vec<Due>)> {
+    let mut pins = Pins::read(context)?;
+    if let Some(error) = pins.bucket_failure.take() {
+        return Err(error);
+    }
+    let (mut plain, mut packed) = due_by_form(context, plan, Tier::S3)?;
+    for due in [&mut plain, &mut packed] {
+        due.retain(|(id, _)| !pins.contains(*id));
+    }
+    Ok((plain, packed))
 }
 
 /// Takes what is deleted for real out of the trash, below the lock.

@@ -44,13 +44,13 @@ pub(crate) fn note_deletion(context: &Context) -> Result<()> {
 }
 
 /// Repacks after a snapshot was made, if that is due. It never fails the snapshot, which is complete.
-/// Returns the snapshot's present generation.
-pub(crate) fn after_create(context: &Context, new: &Head) -> Head {
+/// A bucket that could not be asked is not asked again. Returns the snapshot's present generation.
+pub(crate) fn after_create(context: &Context, new: &Head, was_uploaded: bool) -> Head {
     let attempt = || -> Result<()> {
         let is_slow = || Ok(Wear::look(&**context.repository.local(), std::slice::from_ref(new))?.is_slow());
         if is_noted(context, DUE) || is_slow()? {
-            now(context, SHORT)?;
-        } else if is_noted(context, OUTDATED) {
+            repack(context, SHORT, was_uploaded)?;
+        } else if was_uploaded && is_noted(context, OUTDATED) {
             follow(context, &lock(context, SHORT)?)?;
         }
         Ok(())
@@ -71,12 +71,16 @@ pub(crate) fn after_create(context: &Context, new: &Head) -> Head {
 
 /// Repacks what is worth it. `None`: nothing is.
 pub(crate) fn now(context: &Context, wait: Duration) -> Result<Option<Summary>> {
+    repack(context, wait, true)
+}
+
+fn repack(context: &Context, wait: Duration, bucket_follows: bool) -> Result<Option<Summary>> {
     // Nobody uploads meanwhile: what is being uploaded must not lose its packs.
     let mirror = lock(context, wait)?;
     let writing = context.lock_for_writing_within("repack", wait)?;
     let summary = below_the_lock(context)?;
     drop(writing);
-    if is_noted(context, OUTDATED) {
+    if bucket_follows && is_noted(context, OUTDATED) {
         follow(context, &mirror)?;
     }
     Ok(summary)
@@ -95,7 +99,7 @@ fn below_the_lock(context: &Context) -> Result<Option<Summary>> {
     }
     let alive = || context.host.check_alive();
     let repacked = repacking::repack(repository, &survey.into_heads(), Budget::ONE_RUN, &alive);
-    let freed = tidy(context);
+    let freed = tidy(context, repacked.is_err());
     match repacked? {
         None => {
             if !was_outdated {
@@ -114,9 +118,12 @@ fn below_the_lock(context: &Context) -> Result<Option<Summary>> {
     }
 }
 
-/// Removes what repacking replaced, and what it left when it failed.
-fn tidy(context: &Context) -> Result<u64> {
-    context.repository.remove_superseded_manifests()?;
+/// Removes the packs that nothing needs any more, and first the manifests that were replaced until
+/// repacking failed.
+fn tidy(context: &Context, has_failed: bool) -> Result<u64> {
+    if has_failed {
+        context.repository.remove_superseded_manifests()?;
+    }
     failpoint::reached("repack.before-unneeded-packs")?;
     context.repository.remove_unneeded_packs()
 }
@@ -149,7 +156,7 @@ fn follow(context: &Context, _mirror: &Lock) -> Result<()> {
     for Listed { head, .. } in outdated {
         failpoint::reached("bucket-repack.before-upload")?;
         match upload::upload(context, bucket, &head) {
-            Ok(_) => uploaded.push(head),
+            Ok((head, _)) => uploaded.push(head),
             // It was deleted in the bucket, or is damaged here: then the older one stays there.
             Err(error) if matches!(error.code, Code::UploadFailed | Code::SnapshotDamaged) => {
                 tracing::warn!(snapshot = %head.name, reason = %error, "a repacked snapshot could not be uploaded");

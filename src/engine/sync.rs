@@ -1,20 +1,23 @@
 //! Making the tiers hold the same snapshots.
 
+use std::collections::HashSet;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::catalog::Journal;
 use super::trash::Trash;
 use super::{Context, catalog, repack, upload};
 use crate::error::{Code, Result};
-use crate::repository::bucket::tombstones;
+use crate::repository::bucket::{in_parallel, tombstones};
 use crate::repository::lock::Lock;
 use crate::repository::manifest::{self, Head, Manifest};
 use crate::repository::pack::PackEntry;
 use crate::repository::survey::{Listed, Survey};
 use crate::repository::tiers::Tier;
-use crate::repository::{mirror, repacking};
+use crate::repository::{mirror, snapshot};
 use crate::storage::S3Store;
 
 /// Which way snapshots are copied.
@@ -78,6 +81,7 @@ fn up(context: &Context, bucket: &S3Store, snapshots: &[Listed], synced: &mut Sy
     let (there, pending) = (mirror::inventory(bucket)?, upload::pending(context)?);
     let database = context.database().ok();
     let is_here = |listed: &&Listed| listed.tiers.contains(&Tier::Local) && upload::belongs_into_bucket(&listed.head);
+    let whole = whole_in_bucket(bucket, &there, snapshots)?;
     let trash = Trash::read(context)?;
     let is_left = |listed: &&Listed| trash.leaves(listed, Tier::S3);
     for listed in snapshots.iter().filter(is_here).filter(is_left) {
@@ -87,10 +91,9 @@ fn up(context: &Context, bucket: &S3Store, snapshots: &[Listed], synced: &mut Sy
             upload::forget(context, head.id)?;
             continue;
         }
-        let uploaded = match is_whole_in_bucket(context, bucket, &there, listed) && !pending.contains(&head.id) {
+        let uploaded = match whole.contains(&head.id) && !pending.contains(&head.id) {
             true => Ok(None),
-            false => above_what_is_there(context, listed)
-                .and_then(|head| upload::upload(context, bucket, &head).map(|sent| Some((head, sent)))),
+            false => upload::upload(context, bucket, head).map(Some),
         };
         match uploaded {
             Ok(None) => refresh_row(context, database.as_deref(), listed),
@@ -142,13 +145,8 @@ fn down(context: &Context, bucket: &S3Store, snapshots: &[Listed], synced: &mut 
 
 /// Downloads the generation that the bucket has; a local one that is not whole makes way for it.
 fn download_from_bucket(context: &Context, bucket: &S3Store, listed: &Listed) -> Result<u64> {
-    let head = match listed.in_bucket {
-        Some(generation) if generation != listed.head.generation => {
-            manifest::read_head(bucket, &manifest::key(listed.head.id, generation))?
-        }
-        _ => listed.head.clone(),
-    };
-    let received = download(context, bucket, &head)?;
+    let generation = listed.in_bucket.unwrap_or(listed.head.generation);
+    let (head, received) = download(context, bucket, listed.head.id, generation)?;
     let local = context.repository.local();
     for object in local.list(&format!("snapshots/{}.", head.id))? {
         if object.key != head.key() {
@@ -158,11 +156,26 @@ fn download_from_bucket(context: &Context, bucket: &S3Store, listed: &Listed) ->
     Ok(received)
 }
 
-/// Copies one snapshot into the local tier, every page verified, under the exclusive lock.
-/// Returns the bytes that were received.
-pub(crate) fn download(context: &Context, bucket: &S3Store, head: &Head) -> Result<u64> {
+/// Copies one snapshot into the local tier, every page verified, under the exclusive lock: in the
+/// generation that was listed, or in the one by which another host has replaced it since. Returns it
+/// as it is now, and the bytes that were received.
+pub(crate) fn download(context: &Context, bucket: &S3Store, id: Uuid, listed: u32) -> Result<(Head, u64)> {
+    let mut generation = listed;
+    loop {
+        match download_generation(context, bucket, &manifest::key(id, generation)) {
+            Err(error) if error.code == Code::SnapshotDamaged => {
+                let newest = snapshot::generations(bucket, id)?.first().copied();
+                generation = newest.filter(|newest| *newest > generation).ok_or(error)?;
+            }
+            other => return other,
+        }
+    }
+}
+
+fn download_generation(context: &Context, bucket: &S3Store, key: &str) -> Result<(Head, u64)> {
     let local = &**context.repository.local();
-    let missing = mirror::missing(bucket, &mirror::inventory(local)?, head)?;
+    let head = manifest::read_head(bucket, key)?;
+    let missing = mirror::missing(bucket, &mirror::inventory(local)?, &head)?;
     let mut received = 0;
     let mut count = |more: u64| {
         context.host.check_alive()?;
@@ -175,12 +188,12 @@ pub(crate) fn download(context: &Context, bucket: &S3Store, head: &Head) -> Resu
     for pack in &missing.packs {
         mirror::copy_pack(bucket, local, pack, head.page_size, true, &mut count)?;
     }
-    if Manifest::open(local, &head.key()).is_err() {
-        // A damaged one would stand in the way of the good one.
-        local.remove(&head.key())?;
-        mirror::copy(bucket, local, &head.key(), &mut count)?;
+    if !Manifest::open(local, key).is_ok_and(|here| here.head.has_places_of(&head)) {
+        // A damaged one would stand in the way, as would one of our own repacking.
+        local.remove(key)?;
+        mirror::copy(bucket, local, key, &mut count)?;
     }
-    Ok(received)
+    Ok((head, received))
 }
 
 /// Whether every pack that a snapshot needs by its local manifest is in that inventory.
@@ -189,36 +202,28 @@ fn has_all_packs(context: &Context, inventory: &mirror::Inventory, head: &Head) 
     missing.is_ok_and(|missing| missing.packs.is_empty())
 }
 
-/// Whether the bucket has the whole snapshot, in the local generation or in a later one that another
-/// host has made.
-fn is_whole_in_bucket(context: &Context, bucket: &S3Store, there: &mirror::Inventory, listed: &Listed) -> bool {
-    match listed.in_bucket {
-        Some(_) if listed.is_outdated_in_bucket() => false,
-        Some(generation) if generation == listed.head.generation => {
-            has_all_packs(context, there, &listed.head) || is_whole_there(bucket, there, listed)
-        }
-        Some(_) => is_whole_there(bucket, there, listed),
-        None => false,
-    }
-}
-
-/// Whether the bucket has every pack that its own manifest names.
-fn is_whole_there(bucket: &S3Store, there: &mirror::Inventory, listed: &Listed) -> bool {
-    let key = manifest::key(listed.head.id, listed.in_bucket.unwrap_or_default());
+/// The snapshots of which the bucket has a whole generation that is not older than the local one.
+/// Its own manifests tell: another host's may name other packs than ours.
+fn whole_in_bucket(bucket: &S3Store, there: &mirror::Inventory, snapshots: &[Listed]) -> Result<HashSet<Uuid>> {
     let has = |pack: &PackEntry| there.get(&pack.key()) == Some(&pack.size);
-    manifest::pack_table(bucket, &key).is_ok_and(|(_, packs)| packs.iter().all(has))
-}
-
-/// What to upload of a snapshot that is not whole in the bucket: where another host's generation is
-/// broken, one that takes its place.
-fn above_what_is_there(context: &Context, listed: &Listed) -> Result<Head> {
-    match listed.in_bucket {
-        Some(generation) if generation > listed.head.generation => {
-            let _lock = context.lock_for_writing("sync")?;
-            repacking::raise_generation(&context.repository, &listed.head, generation)
+    let is_here = |listed: &&Listed| listed.tiers.contains(&Tier::Local);
+    let here: Vec<&Listed> = snapshots.iter().filter(is_here).collect();
+    let whole = Mutex::new(HashSet::new());
+    in_parallel(&here, |listed| {
+        let Some(generation) = listed.in_bucket.filter(|_| !listed.is_outdated_in_bucket()) else {
+            return Ok(());
+        };
+        let id = listed.head.id;
+        match manifest::pack_table(bucket, &manifest::key(id, generation)) {
+            Ok((_, packs)) if packs.iter().all(has) => {
+                whole.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
+            }
+            Err(error) if error.code != Code::SnapshotDamaged => return Err(error),
+            _ => {}
         }
-        _ => Ok(listed.head.clone()),
-    }
+        Ok(())
+    })?;
+    Ok(whole.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
 
 /// Brings the row of a snapshot up to date that the bucket has. Best effort.

@@ -8,15 +8,15 @@ use std::sync::Arc;
 
 use super::Context;
 use super::find::Found;
+use super::packed_image::{PackedImage, Sources};
 use crate::database::header::{Header, lock_byte_page};
 use crate::database::image::Image;
 use crate::database::plain_snapshots::Place;
 use crate::database::target::ImageHeader;
 use crate::error::{Code, Error, Result, fail};
 use crate::repository::hash::{ImageHasher, page_hash};
-use crate::repository::manifest::{Head, Kind};
+use crate::repository::manifest::Kind;
 use crate::repository::page_table::{PageEntry, PageTable, PageTableWriter};
-use crate::repository::snapshot::Snapshot;
 use crate::storage::{Store, io_error};
 
 /// An image with the hash of every page. Its manifest, footers and page list were verified;
@@ -30,15 +30,18 @@ pub(crate) struct Target {
 }
 
 enum Pages {
-    Packed(Box<Snapshot>),
+    Packed(Box<PackedImage>),
     Plain(File, Vec<u8>),
 }
 
 impl Target {
     pub(crate) fn open(context: &Context, found: &Found) -> Result<Self> {
         match found {
-            Found::Packed(head) => open_packed(context, &*context.reading()?, head),
-            Found::Backup(backup) => open_packed(context, &*backup.store, &backup.head),
+            Found::Packed(head) => PackedImage::open(Sources::of(context)?, head).map(of_packed),
+            Found::Backup(backup) => {
+                let sources = Sources::of_store(context, &backup.store)?;
+                PackedImage::open(sources, &backup.head).map(of_packed)
+            }
             Found::Plain(plain) => match &plain.place {
                 Place::File(path) => {
                     let file = File::open(path).map_err(|error| io_error("read", path, error))?;
@@ -55,13 +58,13 @@ impl Target {
 
     /// Whether pages come over a network.
     pub(crate) fn is_far(&self) -> bool {
-        matches!(&self.pages, Pages::Packed(snapshot) if snapshot.is_far())
+        matches!(&self.pages, Pages::Packed(image) if image.is_far())
     }
 
     /// Brings near what a restore over a database of these pages will read: the frames of pages
     /// that differ, all of them when nothing is known of the database. Before any lock is taken.
     pub(crate) fn fetch(&self, live: Option<&PageTable>) -> Result<()> {
-        let Pages::Packed(snapshot) = &self.pages else {
+        let Pages::Packed(image) = &self.pages else {
             return Ok(());
         };
         let mut live = live.map(PageTable::iter);
@@ -77,7 +80,7 @@ impl Target {
                 _ => true,
             }
         });
-        snapshot.fetch(differs)?;
+        image.fetch(differs)?;
         failure.map_or(Ok(()), Err)
     }
 
@@ -100,7 +103,7 @@ impl Target {
     /// One page, compared with its hash.
     pub(crate) fn page(&mut self, page: u32, entry: &PageEntry) -> Result<&[u8]> {
         match &mut self.pages {
-            Pages::Packed(snapshot) => snapshot.page(entry),
+            Pages::Packed(image) => image.page(page, entry),
             Pages::Plain(file, buffer) => {
                 let offset = u64::from(page - 1) * u64::from(self.page_size);
                 let read = file.read_exact_at(buffer, offset);
@@ -120,7 +123,7 @@ impl Target {
             sink(run)
         };
         match &mut self.pages {
-            Pages::Packed(snapshot) => snapshot.read_all(&self.table, both)?,
+            Pages::Packed(packed) => packed.read_from(1, &mut both)?,
             Pages::Plain(..) => {
                 let table = Arc::clone(&self.table);
                 for (page, entry) in (1..).zip(table.iter()) {
@@ -178,15 +181,13 @@ pub(crate) fn check_restorable(found: &Found) -> Result<()> {
     Ok(())
 }
 
-fn open_packed(context: &Context, store: &dyn Store, head: &Head) -> Result<Target> {
-    let snapshot = Snapshot::open(store, head)?;
-    let table = Arc::new(snapshot.page_table(&context.repository.scratch()?)?);
-    Ok(Target {
-        pages: Pages::Packed(Box::new(snapshot)),
-        table,
-        page_size: head.page_size,
-        checksum: head.checksum.clone(),
-    })
+fn of_packed(image: PackedImage) -> Target {
+    Target {
+        table: Arc::clone(&image.table),
+        page_size: image.head().page_size,
+        checksum: image.head().checksum.clone(),
+        pages: Pages::Packed(Box::new(image)),
+    }
 }
 
 /// An old plain snapshot in the bucket is brought into a scratch file, for it has to be read as a

@@ -16,10 +16,13 @@ use super::find::{everything, tier_of};
 use super::plan::Line;
 use super::{Context, catalog, list};
 use crate::database::plain_snapshots::PlainSnapshot;
-use crate::error::{Result, fail};
+use crate::error::{Code, Error, Result};
 use crate::record::Record;
+use crate::repository::bucket::lease::Lease;
+use crate::repository::bucket::tombstones;
 use crate::repository::survey::{Listed, Survey};
 use crate::repository::tiers::Tier;
+use crate::storage::S3Store;
 
 const NOTES: &str = "local/trash/";
 
@@ -192,27 +195,40 @@ pub(crate) fn forget(context: &Context, id: Uuid) -> Result<()> {
 
 /// Brings a snapshot back, and its row.
 pub(crate) fn undelete(context: &Context, name: &str) -> Result<Value> {
-    // The bucket is asked before the lock.
-    let (survey, plain) = everything(context)?;
-    let lock = context.lock_for_writing("undelete")?;
     let trash = Trash::read(context)?;
     let Some((id, note)) = trash.named(name) else {
-        fail!(
-            SnapshotNotFound,
-            "Snapshot not found: {name} is not in the trash: it was not removed by prune, or its grace is over"
-        );
+        return Err(not_in_trash(name));
     };
+    // The bucket is asked before the lock.
+    let (survey, plain) = everything(context)?;
     let listed = survey.snapshots.into_iter().find(|listed| listed.head.id == id);
-    let is_there = listed.is_some() || plain.iter().any(|plain| plain.note_id() == id);
-    if let Some(error) = survey.bucket_failure.filter(|_| !is_there) {
+    if listed.is_none() && !plain.iter().any(|plain| plain.note_id() == id) {
         // Only the bucket may have it; until that is known, it stays in the trash.
-        return Err(error);
+        return Err(survey.bucket_failure.unwrap_or_else(|| gone_from_bucket(name)));
+    }
+    let in_bucket = InBucket::look(context, id, note)?;
+    let lock = context.lock_for_writing("undelete")?;
+    // A prune may have been faster.
+    let trash = Trash::read(context)?;
+    let Some((_, note)) = trash.named(name).filter(|(now, _)| *now == id) else {
+        return Err(not_in_trash(name));
+    };
+    if in_bucket.is_deleted && !note.deleted_at.contains_key(&Tier::Local) {
+        return Err(gone_from_bucket(name));
     }
     if listed.is_some() {
         catalog::remember_row(context, id)?;
     }
-    forget(context, id)?;
-    drop(lock);
+    if in_bucket.is_deleted {
+        tracing::warn!(
+            snapshot = name,
+            "the copy in the bucket has been deleted; the local one is brought back"
+        );
+        swept(context, id, Tier::Local)?;
+    } else {
+        forget(context, id)?;
+    }
+    drop((lock, in_bucket));
     let record = match (&note.plain, &listed) {
         (Some(record), _) => Some(record.clone()),
         (None, Some(listed)) => Some(catalog::record_of(context, listed, &Journal::read(context)?)),
@@ -224,4 +240,52 @@ pub(crate) fn undelete(context: &Context, name: &str) -> Result<Value> {
         catalog::add_row(context, &database, id, &record);
     }
     list::get(context, name)
+}
+
+fn gone_from_bucket(name: &str) -> Error {
+    Error::new(
+        Code::SnapshotNotFound,
+        format!("Snapshot not found: {name} has been deleted from the bucket, so it cannot be brought back any more"),
+    )
+}
+
+fn not_in_trash(name: &str) -> Error {
+    Error::new(
+        Code::SnapshotNotFound,
+        format!("Snapshot not found: {name} is not in the trash: it was not removed by prune, or its grace is over"),
+    )
+}
+
+/// What may come back from the bucket.
+#[derive(Default)]
+struct InBucket {
+    /// Its deletion has begun, and nothing takes that back.
+    is_deleted: bool,
+    /// Held until the note is gone: no deletion begins meanwhile.
+    _lease: Option<Lease<S3Store>>,
+}
+
+impl InBucket {
+    /// A bucket that cannot be asked does not keep the local copy from coming back.
+    fn look(context: &Context, id: Uuid, note: &Note) -> Result<Self> {
+        let is_there = note.deleted_at.contains_key(&Tier::S3);
+        let Some(bucket) = context.repository.bucket().filter(|_| is_there) else {
+            return Ok(Self::default());
+        };
+        match Self::ask(context, bucket, id) {
+            Err(error) if note.deleted_at.contains_key(&Tier::Local) && error.code != Code::Aborted => {
+                tracing::warn!(code = error.code.as_str(), reason = %error, "whether the snapshot is still in the bucket cannot be told; the local copy is brought back");
+                Ok(Self::default())
+            }
+            other => other,
+        }
+    }
+
+    fn ask(context: &Context, bucket: &S3Store, id: Uuid) -> Result<Self> {
+        let lease = context.bucket_lease("undelete")?;
+        Ok(Self {
+            is_deleted: tombstones::exists(bucket, id)?,
+            _lease: lease,
+        })
+    }
 }

@@ -14,9 +14,10 @@ use crate::error::{Code, Error, Result, fail};
 use crate::failpoint;
 use crate::repository::bucket::{deletion, tombstones};
 use crate::repository::lock::{Lock, Mode, Subject};
-use crate::repository::manifest::{Head, Kind};
+use crate::repository::manifest::{self, Head, Kind};
 use crate::repository::mirror::{self, Missing};
-use crate::storage::{S3Store, Store};
+use crate::repository::{repacking, snapshot};
+use crate::storage::S3Store;
 
 const NOTES: &str = "local/pending/";
 
@@ -58,7 +59,7 @@ pub(crate) fn upload_pending(context: &Context, database: &Path, new: &Head) -> 
             forget(context, head.id)?;
         }
         match uploaded {
-            Ok(_) => write_row(context, database, head),
+            Ok((head, _)) => write_row(context, database, &head),
             Err(error) if head.id == new.id => outcome = Err(error),
             Err(error) => {
                 tracing::warn!(snapshot = %head.name, code = error.code.as_str(), reason = %error, "an earlier snapshot is still not in the bucket");
@@ -80,10 +81,11 @@ pub(crate) fn lock(context: &Context, operation: &str) -> Result<Lock> {
 }
 
 /// Uploads one local snapshot: packs before the manifest, then the check that no other host has
-/// swept a pack meanwhile. Returns the bytes that were sent.
-pub(crate) fn upload(context: &Context, bucket: &S3Store, head: &Head) -> Result<u64> {
+/// swept a pack meanwhile. Returns it in the generation that was uploaded, and the bytes that were sent.
+pub(crate) fn upload(context: &Context, bucket: &S3Store, head: &Head) -> Result<(Head, u64)> {
+    let head = above_what_is_there(context, bucket, head)?;
     let local = &**context.repository.local();
-    let Missing { packs, needed, bytes } = mirror::missing(local, &mirror::inventory(bucket)?, head)?;
+    let Missing { packs, needed, bytes } = mirror::missing(local, &mirror::inventory(bucket)?, &head)?;
     let mut sent = 0;
     let mut count = |more: u64| {
         context.host.check_alive()?;
@@ -101,7 +103,7 @@ pub(crate) fn upload(context: &Context, bucket: &S3Store, head: &Head) -> Result
     let mut put_back = |pack: &_| mirror::copy_pack(local, bucket, pack, head.page_size, false, &mut count);
     deletion::settle(bucket, head.id, &needed, &mut put_back, timeout)?;
     failpoint::reached("upload.before-manifest")?;
-    publish_manifest(context, bucket, head, &mut count)?;
+    publish_manifest(context, bucket, &head, &mut count)?;
     failpoint::reached("upload.after-manifest")?;
     let mut put_back = |pack: &_| mirror::copy_pack(local, bucket, pack, head.page_size, false, &mut count);
     deletion::settle(bucket, head.id, &needed, &mut put_back, timeout)?;
@@ -110,7 +112,28 @@ pub(crate) fn upload(context: &Context, bucket: &S3Store, head: &Head) -> Result
         counters.uploaded_bytes += sent;
         counters.last_uploaded = Some(jiff::Timestamp::now());
     });
-    Ok(sent)
+    Ok((head, sent))
+}
+
+/// The generation to upload. Where another host's counts in the bucket, or has our number, it is one
+/// above that: ours would be passed over.
+fn above_what_is_there(context: &Context, bucket: &S3Store, head: &Head) -> Result<Head> {
+    match snapshot::generations(bucket, head.id)?.first() {
+        Some(there) if *there > head.generation || (*there == head.generation && !is_ours(bucket, head)?) => {
+            let _lock = context.lock_for_writing("sync")?;
+            repacking::raise_generation(&context.repository, head, *there)
+        }
+        _ => Ok(head.clone()),
+    }
+}
+
+/// Whether the manifest in the bucket that has our generation is ours.
+fn is_ours(bucket: &S3Store, head: &Head) -> Result<bool> {
+    match manifest::pack_table(bucket, &head.key()) {
+        Ok((there, _)) => Ok(there.has_places_of(head)),
+        Err(error) if error.code == Code::SnapshotDamaged => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// Publishes the manifest unless the snapshot was deleted meanwhile, here or by another host.
@@ -124,11 +147,17 @@ fn publish_manifest(context: &Context, bucket: &S3Store, head: &Head, count: &mu
             head.name
         );
     }
-    // One that is there already has the same bytes: its name is a random number.
-    match bucket.list(&head.key())?.is_empty() {
-        true => mirror::copy(local, bucket, &head.key(), count),
-        false => Ok(()),
+    if !snapshot::generations(bucket, head.id)?.contains(&head.generation) {
+        mirror::copy(local, bucket, &head.key(), count)?;
     }
+    if !is_ours(bucket, head)? {
+        fail!(
+            UploadFailed,
+            "another host has put a generation of {} into the bucket meanwhile, so it was not uploaded; the next sync() compares them",
+            head.name
+        );
+    }
+    Ok(())
 }
 
 /// Whether a snapshot belongs into the bucket: safety and forensic images are this host's affair.

@@ -105,6 +105,13 @@ impl Head {
         self.pack_count
     }
 
+    /// Whether two manifests have every page in the same place. The same generation does not mean
+    /// that: hosts that keep one snapshot repack it each for itself.
+    pub(crate) fn has_places_of(&self, other: &Self) -> bool {
+        let places = |head: &Self| (head.pack_table_hash.clone(), head.extents_hash.clone());
+        places(self) == places(other)
+    }
+
     pub(crate) fn page_list_hash(&self) -> Result<StructureHash> {
         parse_hash(&self.page_list_hash)
     }

@@ -54,7 +54,7 @@ fn a_manifest_comes_back_as_it_was_written() {
     }
     let mut image = Vec::new();
     snapshot
-        .read_all(&back, |run| {
+        .read_from(1, &back, |run| {
             image.extend_from_slice(run);
             Ok(())
         })
@@ -221,7 +221,7 @@ fn the_lock_byte_page_is_a_hole_that_reads_as_zeros() {
     assert_eq!(table.get(3).unwrap(), PageEntry::HOLE);
     let mut image = Vec::new();
     snapshot
-        .read_all(&table, |run| {
+        .read_from(1, &table, |run| {
             image.extend_from_slice(run);
             Ok(())
         })
@@ -238,7 +238,7 @@ fn an_image_without_pages_has_a_manifest_too() {
     let table = snapshot.page_table(&place.scratch()).unwrap();
     let mut runs = 0;
     snapshot
-        .read_all(&table, |run| {
+        .read_from(1, &table, |run| {
             runs += run.len();
             Ok(())
         })

@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::sync::mpsc::sync_channel;
 
-use super::manifest::{Head, Manifest};
+use uuid::Uuid;
+
+use super::manifest::{self, Head, Manifest};
 use super::packed_pages::PackedPages;
 use super::page_table::{PageEntry, PageTable, PageTableWriter};
 use crate::error::{Code, Error, Result, fail};
@@ -13,6 +15,18 @@ use crate::storage::Store;
 const RUNS_IN_FLIGHT: usize = 8;
 const RUN_BYTES: usize = 1 << 20;
 
+/// The generations of a snapshot in a store, the one that counts first.
+pub(crate) fn generations(store: &dyn Store, id: Uuid) -> Result<Vec<u32>> {
+    let objects = store.list(&format!("snapshots/{id}."))?;
+    let mut generations: Vec<u32> = objects
+        .iter()
+        .filter_map(|object| manifest::parse_key(&object.key))
+        .map(|(_, generation)| generation)
+        .collect();
+    generations.sort_unstable_by(|one, other| other.cmp(one));
+    Ok(generations)
+}
+
 /// A snapshot whose manifest and packs are present and well formed.
 pub(crate) struct Snapshot {
     pub(crate) manifest: Manifest,
@@ -21,8 +35,13 @@ pub(crate) struct Snapshot {
 
 impl Snapshot {
     pub(crate) fn open(store: &dyn Store, head: &Head) -> Result<Self> {
-        let manifest = Manifest::open(store, &head.key())?;
-        let pages = PackedPages::open(store, &manifest.packs, head.page_size)?;
+        Self::open_from(store, store, &head.key())
+    }
+
+    /// With the manifest of one store and the packs of another one.
+    pub(crate) fn open_from(manifests: &dyn Store, packs: &dyn Store, key: &str) -> Result<Self> {
+        let manifest = Manifest::open(manifests, key)?;
+        let pages = PackedPages::open(packs, &manifest.packs, manifest.head.page_size)?;
         Ok(Self { manifest, pages })
     }
 
@@ -84,16 +103,21 @@ impl Snapshot {
         self.pages.page(entry)
     }
 
-    /// Hands every page in order to `sink`, in runs, while another thread decompresses ahead.
-    /// The lock-byte page comes as zeros.
-    pub(crate) fn read_all(&mut self, table: &PageTable, mut sink: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+    /// Hands every page from `first` on in order to `sink`, in runs, while another thread decompresses
+    /// ahead. The lock-byte page comes as zeros.
+    pub(crate) fn read_from(
+        &mut self,
+        first: u32,
+        table: &PageTable,
+        mut sink: impl FnMut(&[u8]) -> Result<()>,
+    ) -> Result<()> {
         let page_size = self.head().page_size as usize;
         let (send, runs) = sync_channel::<Vec<u8>>(RUNS_IN_FLIGHT);
         let pages = &mut self.pages;
         std::thread::scope(|scope| {
             let reader = scope.spawn(move || -> Result<()> {
                 let mut run = Vec::with_capacity(RUN_BYTES);
-                for entry in table.iter() {
+                for entry in table.iter().skip(first as usize - 1) {
                     let entry = entry?;
                     if entry.pack == 0 {
                         run.resize(run.len() + page_size, 0);

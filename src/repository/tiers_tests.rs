@@ -40,7 +40,7 @@ fn image(store: &dyn Store, head: &crate::repository::manifest::Head, place: &Pl
     let mut snapshot = Snapshot::open(store, head)?;
     let table = snapshot.page_table(&place.scratch())?;
     let mut image = Vec::new();
-    snapshot.read_all(&table, |run| {
+    snapshot.read_from(1, &table, |run| {
         image.extend_from_slice(run);
         Ok(())
     })?;

@@ -8,43 +8,44 @@ use uuid::Uuid;
 
 use super::lease::Lease;
 use super::{SharedStore, list_ids, marks, tombstones};
-use crate::error::{Code, Result, fail};
+use crate::error::{Result, fail};
 use crate::failpoint;
 use crate::repository::manifest;
 use crate::repository::pack::PackEntry;
 
 pub(crate) use super::sweep::{Deleted, mark_and_sweep};
 
-/// Deletes a snapshot; its packs go when nothing has needed them for `grace`. A snapshot that is
-/// not there gets its tombstone all the same: no host will upload it.
-pub(crate) fn delete(
-    store: &impl SharedStore,
-    id: Uuid,
-    grace: Duration,
+/// Waits for the turn to delete. Only then look which snapshots are pinned or were brought back:
+/// nobody pins or brings back anything meanwhile.
+pub(crate) fn turn<S: SharedStore>(
+    store: &S,
+    operation: &str,
     timeout: Duration,
     alive: &dyn Fn() -> Result<()>,
-) -> Result<Deleted> {
-    delete_all(store, "deleteSnapshot", &[id], grace, timeout, alive)
+) -> Result<Lease<S>> {
+    failpoint::reached("bucket-delete.before-lease")?;
+    Lease::acquire(store, operation, timeout, alive)
 }
 
-/// As [`delete`], for many at once.
-pub(crate) fn delete_all(
-    store: &impl SharedStore,
-    operation: &str,
+/// Deletes snapshots; their packs go when nothing has needed them for `grace`. A snapshot that is
+/// not there gets its tombstone all the same: no host will upload it.
+pub(crate) fn delete_all<S: SharedStore>(
+    lease: &Lease<S>,
     ids: &[Uuid],
     grace: Duration,
-    timeout: Duration,
     alive: &dyn Fn() -> Result<()>,
 ) -> Result<Deleted> {
-    let lease = Lease::acquire(store, operation, timeout, alive)?;
+    let store = lease.store();
     for id in ids {
         alive()?;
+        // Whoever has the next turn looks for tombstones: ours must not come later.
+        lease.check()?;
         failpoint::reached("bucket-delete.before-tombstone")?;
         // The tombstone before the manifest: whoever has the snapshot locally finds one of the two.
         tombstones::put(store, *id)?;
         failpoint::reached("bucket-delete.after-tombstone")?;
     }
-    let deleted = mark_and_sweep(&lease, grace)?;
+    let deleted = mark_and_sweep(lease, grace)?;
     failpoint::reached("bucket-delete.before-release")?;
     Ok(deleted)
 }
@@ -75,12 +76,7 @@ fn mend<S: SharedStore>(
     put_back: &mut dyn FnMut(&PackEntry) -> Result<()>,
     timeout: Duration,
 ) -> Result<()> {
-    let lease = match Lease::acquire(store, "createSnapshot", timeout, &|| Ok(())) {
-        Ok(lease) => Some(lease),
-        // No leases, so nobody sweeps there.
-        Err(error) if error.code == Code::S3Unsupported => None,
-        Err(error) => return Err(error),
-    };
+    let lease = Lease::acquire_if_any(store, "createSnapshot", timeout, &|| Ok(()))?;
     let remove = |key: &str| match &lease {
         Some(lease) => lease.remove(key),
         None => store.remove(key),

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use jiff::SignedDuration;
 
 use super::*;
+use crate::error::Code;
 use crate::repository::bucket::memory::Memory;
 use crate::repository::bucket::testing::{
     DAY, Host, Moment, Watched, clear_up, delete as delete_it, keys, on_every_bucket, pack_keys, swept,

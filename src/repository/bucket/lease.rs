@@ -89,6 +89,19 @@ impl<S: SharedStore> Lease<S> {
         Self::acquire_for(TTL, store, operation, timeout, alive)
     }
 
+    /// As [`Lease::acquire`]; `None` where the provider has no leases, so that nobody deletes there.
+    pub(crate) fn acquire_if_any(
+        store: &S,
+        operation: &str,
+        timeout: Duration,
+        alive: &dyn Fn() -> Result<()>,
+    ) -> Result<Option<Self>> {
+        match Self::acquire(store, operation, timeout, alive) {
+            Err(error) if error.code == Code::S3Unsupported => Ok(None),
+            other => other.map(Some),
+        }
+    }
+
     /// With another TTL than everybody's, for tests.
     fn acquire_for(
         ttl: Duration,

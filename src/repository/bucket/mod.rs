@@ -5,6 +5,7 @@
 //! lease.json        whose turn it is to delete
 //! deleted/<uuid>    tombstone: that snapshot was deleted and is never uploaded again
 //! marks/<uuid>      no manifest needed that pack when the mark was written
+//! pins/<uuid>       that snapshot is not to be deleted
 //! schedule.json     which host makes the run of a schedule's tick
 //! ```
 //! Creating needs no lease: whoever has published a manifest makes sure with [`deletion::settle`]
@@ -17,6 +18,7 @@ pub(crate) mod lease;
 pub(crate) mod marks;
 mod needs;
 mod note;
+pub(crate) mod pins;
 pub(crate) mod schedule;
 mod sweep;
 pub(crate) mod tombstones;
@@ -33,6 +35,8 @@ use uuid::Uuid;
 
 use crate::error::Result;
 use crate::storage::{Object, S3Store, Store, Tag};
+
+pub(crate) use needs::in_parallel;
 
 /// One version of a small object.
 #[derive(Clone, Debug)]

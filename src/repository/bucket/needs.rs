@@ -64,7 +64,7 @@ fn packs_of(store: &impl Store, key: &str) -> Result<Vec<Uuid>> {
 }
 
 /// Does the work for every item with a few threads. The first failure ends it.
-pub(super) fn in_parallel<T: Sync>(items: &[T], work: impl Fn(&T) -> Result<()> + Sync) -> Result<()> {
+pub(crate) fn in_parallel<T: Sync>(items: &[T], work: impl Fn(&T) -> Result<()> + Sync) -> Result<()> {
     let next = AtomicUsize::new(0);
     let run = || -> Result<()> {
         while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {

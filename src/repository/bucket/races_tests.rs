@@ -2,11 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+use std::sync::Mutex;
 use std::time::Duration;
 
 use super::memory::Memory;
-use super::testing::{Host, Snapshot, delete, keys};
-use super::tombstones;
+use super::testing::{Host, PATIENT, Snapshot, delete, keys};
+use super::{deletion, pins, tombstones};
 use crate::error::Code;
 
 const NOW: Duration = Duration::ZERO;
@@ -105,5 +106,37 @@ fn a_snapshot_that_is_deleted_while_another_host_mirrors_it() {
     };
     in_every_order(&bucket, &[&mirror, &remove], |bucket, order| {
         check_that_all_is_whole(bucket, &host, &[], &[&snapshot], order);
+    });
+}
+
+#[test]
+fn a_snapshot_that_is_pinned_while_another_host_deletes_it() {
+    let (bucket, host) = (Memory::new(), Host::new());
+    let snapshot = host.snapshot(&[]);
+    host.upload(&bucket, &snapshot).unwrap();
+    let alive = || Ok(());
+    let told = Mutex::new(None);
+    let pin = |store: Memory| {
+        *told.lock().unwrap() = Some(pins::put(&store, snapshot.id(), PATIENT, &alive).unwrap());
+    };
+    let remove = |store: Memory| {
+        let lease = deletion::turn(&store, "deleteSnapshot", PATIENT, &alive).unwrap();
+        if !pins::all(&store).unwrap().contains(&snapshot.id()) {
+            deletion::delete_all(&lease, &[snapshot.id()], NOW, &alive).unwrap();
+        }
+    };
+    in_every_order(&bucket, &[&pin, &remove], |bucket, order| {
+        let is_pinned = told.lock().unwrap().take().unwrap();
+        assert_eq!(
+            pins::all(bucket).unwrap().contains(&snapshot.id()),
+            is_pinned,
+            "{order}"
+        );
+        assert_eq!(
+            tombstones::exists(bucket, snapshot.id()).unwrap(),
+            !is_pinned,
+            "{order}"
+        );
+        assert_eq!(host.first_flaw(bucket, &snapshot).is_none(), is_pinned, "{order}");
     });
 }

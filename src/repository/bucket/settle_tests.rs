@@ -6,6 +6,7 @@ use std::sync::Mutex;
 use std::sync::mpsc::channel;
 
 use super::*;
+use crate::error::Code;
 use crate::repository::bucket::memory::Memory;
 use crate::repository::bucket::testing::{
     DAY, Host, Moment, PATIENT, Watched, clear_up, delete as delete_it, keys, on_every_bucket, pack_keys, swept,

@@ -208,7 +208,9 @@ impl Host {
 
 /// Deletes by the rules, with a host that is alive.
 pub(super) fn delete(store: &impl SharedStore, snapshot: &Snapshot, grace: Duration) -> Result<Deleted> {
-    deletion::delete(store, snapshot.id(), grace, PATIENT, &|| Ok(()))
+    let alive = || Ok(());
+    let lease = deletion::turn(store, "deleteSnapshot", PATIENT, &alive)?;
+    deletion::delete_all(&lease, &[snapshot.id()], grace, &alive)
 }
 
 pub(super) fn keys(store: &impl SharedStore, prefix: &str) -> Vec<String> {

@@ -122,7 +122,7 @@ impl Simulation {
             let table = snapshot.page_table(&self.place.scratch()).unwrap();
             let mut read = Vec::new();
             snapshot
-                .read_all(&table, |run| {
+                .read_from(1, &table, |run| {
                     read.extend_from_slice(run);
                     Ok(())
                 })
