@@ -18,6 +18,7 @@ pub(crate) mod drills;
 pub(crate) mod extents;
 pub(crate) mod folder;
 pub(crate) mod hash;
+mod head_cache;
 pub(crate) mod lineage;
 pub(crate) mod lock;
 pub(crate) mod manifest;

@@ -4,19 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::Repository;
 use super::manifest::{self, Head};
 use super::tiers::Tier;
+use super::{Repository, head_cache};
 use crate::error::{Code, Error, Result};
 use crate::storage::{Object, Store};
 
-/// Heads that were read in the bucket: the next listing does not fetch them again, and who may not ask the bucket
-/// knows what it held.
-const CACHE: &str = "local/heads/";
 /// Heads that are fetched from the bucket at a time.
 const READERS: usize = 8;
 
@@ -316,7 +311,7 @@ fn read_there(
     in_bucket: &mut Option<(u32, Object)>,
 ) -> Result<Option<Head>> {
     while let Some((listed, object)) = in_bucket.take() {
-        match cached_or_read(repository, bucket, &manifest::key(id, listed), &object) {
+        match head_cache::read(repository, bucket, &manifest::key(id, listed), &object) {
             Err(error) if error.code == Code::SnapshotDamaged => {
                 *in_bucket = newest(bucket, id)?;
                 if in_bucket.as_ref().is_some_and(|(newest, _)| *newest == listed) {
@@ -332,66 +327,21 @@ fn read_there(
     Ok(None)
 }
 
-/// A head as it was read in the bucket, and of which object.
-#[derive(Serialize, Deserialize)]
-struct Cached {
-    size: u64,
-    modified: Timestamp,
-    head: Head,
-}
-
-fn cached_or_read(repository: &Repository, bucket: &dyn Store, key: &str, object: &Object) -> Result<Head> {
-    let note = note(key);
-    if let Ok(Some(cached)) = repository.read_json::<Cached>(&note)
-        && (cached.size, cached.modified) == (object.size, object.modified)
-        && cached.head.key() == key
-    {
-        return Ok(cached.head);
-    }
-    let head = manifest::read_head(bucket, key)?;
-    let cached = Cached {
-        size: object.size,
-        modified: object.modified,
-        head,
-    };
-    // Best effort: a repository that may not be written is read all the same. Whoever looks holds no lock, so the
-    // scratch folder is not ours.
-    if repository.root().is_dir() {
-        let _ = repository.replace_json_beside(&note, &cached);
-    }
-    Ok(cached.head)
-}
-
-fn note(key: &str) -> String {
-    format!("{CACHE}{}", key.trim_start_matches("snapshots/"))
-}
-
 /// Heads that only the bucket had when it was last listed.
 fn remembered(repository: &Repository, here: &[Listed]) -> Vec<Head> {
     if repository.bucket().is_none() {
         return Vec::new();
     }
-    let mut heads = BTreeMap::new();
-    for note in repository.local().list(CACHE).unwrap_or_default() {
-        if let Ok(Some(Cached { head, .. })) = repository.read_json::<Cached>(&note.key) {
-            heads.insert(head.id, head);
-        }
-    }
-    for listed in here {
-        heads.remove(&listed.head.id);
-    }
+    let is_here = |head: &Head| here.iter().any(|listed| listed.head.id == head.id);
+    let mut heads = head_cache::all(repository);
+    heads.retain(|_, head| !is_here(head));
     heads.into_values().collect()
 }
 
 /// Drops cached heads of manifests that are no longer in the bucket alone.
 fn forget_gone(repository: &Repository, far: &[(Uuid, Place)]) {
-    let key = |(id, place): &(Uuid, Place)| Some(note(&manifest::key(*id, place.in_bucket.as_ref()?.0)));
-    let kept: Vec<String> = far.iter().filter_map(key).collect();
-    for cached in repository.local().list(CACHE).unwrap_or_default() {
-        if !kept.contains(&cached.key) {
-            let _ = repository.local().remove(&cached.key);
-        }
-    }
+    let key = |(id, place): &(Uuid, Place)| Some(manifest::key(*id, place.in_bucket.as_ref()?.0));
+    head_cache::keep_only(repository, far.iter().filter_map(key));
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+use jiff::Timestamp;
+
 use super::*;
 use crate::repository::manifest::Description;
 use crate::repository::testing::{Place, draft, pages};
