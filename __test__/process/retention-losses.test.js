@@ -51,6 +51,46 @@ test('old plain snapshots outlive a database that is lost and snapshotted empty'
   assert.equal(contentOf(rig.database), content);
 });
 
+test('the newest old plain snapshot before empty ones is not deleted by its name', async (t) => {
+  const rig = makeRig(t, AT_ONCE);
+  createDatabase(rig.database, { realities: 5, megabytes: 1 });
+  const old = plainCopies(rig, [new Date('2025-01-01'), new Date('2025-01-02')]);
+  setRealities(rig, 0);
+  await rig.writer.createSnapshot('empty');
+  // Empty as well, and of less than half of the size: a loss of its own.
+  withDatabase(rig.database, (db) => db.exec('DELETE FROM Filler; VACUUM'));
+  await rig.writer.createSnapshot('empty and small');
+  const error = await refused(rig.writer.deleteSnapshot(old[1]), 'SNAPSHOT_LAST_GOOD');
+  assert.match(error.message, /"empty and small" has \d+ bytes/);
+  await rig.writer.deleteSnapshot(old[0]);
+  await rig.writer.acknowledge();
+  await rig.writer.deleteSnapshot(old[1]);
+});
+
+test('what a prune found whole is no excuse for a loss that came later', async (t) => {
+  const rig = makeRig(t, AT_ONCE);
+  createDatabase(rig.database, { realities: 5 });
+  for (const name of ['good', 'good too']) await rig.writer.createSnapshot(name);
+  await rig.writer.prune({ keepLast: 5 });
+  await rig.writer.deleteSnapshot('good too');
+  setRealities(rig, 0);
+  await rig.writer.createSnapshot('empty');
+  assert.equal((await rig.writer.drill()).outcome, 'failed');
+  await refused(rig.writer.deleteSnapshot('good'), 'SNAPSHOT_LAST_GOOD');
+  await rig.writer.acknowledge();
+  assert.equal((await rig.writer.drill()).outcome, 'passed');
+});
+
+test('what is in the trash makes no other snapshot an old one for a drill', async (t) => {
+  const rig = makeRig(t);
+  createDatabase(rig.database);
+  for (const name of ['one', 'two', 'three']) await rig.writer.createSnapshot(name);
+  await rig.writer.pinSnapshot('one');
+  await rig.writer.prune({ keepLast: 1 });
+  await rig.writer.deleteSnapshot('three');
+  assert.equal((await rig.writer.drill({ name: 'one' })).newest, true);
+});
+
 test('the newest old plain snapshot is kept even when the loss is meant', async (t) => {
   const rig = makeRig(t, AT_ONCE);
   createDatabase(rig.database, { realities: 5 });

@@ -95,6 +95,23 @@ describe('one tier and the other', () => {
     assert.ok(fs.existsSync(fileOf(rig, OLD[1])), 'it goes from both or from none');
   });
 
+  test('an old plain snapshot that is deleted while its file is in the trash does not come back', async (t) => {
+    const rig = await withPlainOnes(t);
+    await rig.writer.prune({ keepLast: 1, tier: 'local', trashGraceMs: 60_000 });
+    assert.deepEqual(await whereIs(rig, OLD[0]), ['s3']);
+    await rig.writer.deleteSnapshot(OLD[0]);
+    assert.deepEqual(await whereIs(rig, OLD[0]), []);
+    assert.equal(fs.existsSync(fileOf(rig, OLD[0])), false);
+  });
+
+  test('what is in the trash of a bucket that is switched off is not called deleted', async (t) => {
+    const rig = await prepare(t, ['one', 'two'], {});
+    await rig.writer.prune({ keepLast: 1, tier: 'local', trashGraceMs: 0 });
+    await rig.writer.prune({ keepLast: 1 });
+    await refused(rig.newWriter({ s3: false }).undelete('one'), 'S3_DISABLED');
+    assert.equal((await rig.writer.undelete('one')).name, 'one');
+  });
+
   test('while the bucket is away, old plain files are pruned and the rest is left to another time', async (t) => {
     const rig = await withPlainOnes(t);
     rig.proxy.down();

@@ -61,10 +61,18 @@ pub(crate) fn find(context: &Context, heads: &[Head], plain: &[PlainSnapshot]) -
     let contents = contents(heads, lineage);
     let measures = measures(context)?;
     let measure = measures.get(&lineage);
-    Ok(newest(&contents, measure).or_else(|| match measure {
+    let after_plain = match measure {
         Some(_) => None,
         None => empty_after_plain(&contents, plain),
-    }))
+    };
+    Ok(match newest(&contents, measure) {
+        // Among empty ones, too, one may have lost more than half of its bytes.
+        Some(loss) => Some(Collapse {
+            last_good: loss.last_good.or(after_plain.and_then(|loss| loss.last_good)),
+            ..loss
+        }),
+        None => after_plain,
+    })
 }
 
 /// Fails for the last good snapshot before a loss that nobody has acknowledged. Whoever cleans up by age or number
@@ -129,9 +137,12 @@ pub(crate) fn measure_by_newest(context: &Context, heads: &[Head]) -> Result<()>
     Ok(())
 }
 
-/// When the newest snapshot that is accepted as it is was made.
-pub(crate) fn accepted_until(context: &Context, lineage: Uuid) -> Result<Option<Timestamp>> {
-    Ok(measures(context)?.get(&lineage).map(|content| content.created_at))
+/// Whether the loss of what `before` held had been accepted when a later snapshot was made. A measure that has
+/// content itself accepts no loss after it.
+pub(crate) fn is_accepted(context: &Context, before: &Head, later: Timestamp) -> Result<bool> {
+    Ok(measures(context)?.get(&before.lineage).is_some_and(|measure| {
+        before.created_at < measure.created_at && (measure.is_empty || later <= measure.created_at)
+    }))
 }
 
 /// Those that have a date that can be believed: every snapshot would be older than another one.

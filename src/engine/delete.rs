@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::find::{Found, damaged_manifest, everything, find};
+use super::find::{Found, damaged_manifest, everything, find, plain_files};
 use super::trash::Trash;
 use super::{Context, catalog, collapse, pins, repack, trash, upload};
 use crate::database::plain_snapshots::{Place, PlainSnapshot, is_plain_name};
@@ -141,8 +141,10 @@ fn remove(context: &Context, doomed: &Doomed) -> Result<(String, u64)> {
             let _lock = context.lock_for_writing("deleteSnapshot")?;
             pins::refuse_pinned(context, plain.note_id(), false)?;
             failpoint::reached("delete.before-manifest")?;
-            if let Place::File(_) = plain.place {
-                remove_plain(context, &plain.place)?;
+            // In the trash there may be a file of what was found in the bucket.
+            let files = plain_files(context)?.into_iter();
+            for copy in files.filter(|copy| copy.note_id() == plain.note_id()) {
+                remove_plain(context, &copy.place)?;
             }
             trash::forget(context, plain.note_id())?;
             Ok((plain.record.id.clone(), plain.record.size))

@@ -80,7 +80,7 @@ impl Plan {
         let unseen = survey.bucket_failure.take().or(pins.bucket_failure.take());
         let bucket_failure = unseen.or_else(|| cannot_delete(context));
         let tiers = tiers(context, bucket_failure.is_some());
-        let heads = survey.into_heads();
+        let heads = survey.known_heads();
         let collapse = collapse::find(context, &heads, &plain)?;
 
         let is_in_trash = |line: &Line, tier| trash.holds(line.id, tier);

@@ -76,7 +76,7 @@ pub(crate) fn claim_tick(context: &Context, schedule: String, tick: Timestamp) -
         None => noted.lineage = there.lineage,
     });
     context.repository.replace_json_beside(FILE, &here)?;
-    drop(turn);
+    drop((turn, identity));
     Ok(match holder {
         Some(holder) => {
             remember_bucket(context);

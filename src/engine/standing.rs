@@ -1,5 +1,7 @@
 //! Which snapshots of a database there are, and which of them can be relied on.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -87,6 +89,9 @@ impl Standing {
         });
         let mut candidates: Vec<_> = packed.chain(plain).collect();
         candidates.sort_by_key(|(snapshot, ..)| std::cmp::Reverse(snapshot.created_at));
+        // Of an old plain one both copies are told, the file first.
+        let mut seen = BTreeSet::new();
+        candidates.retain(|(_, id, ..)| seen.insert(*id));
         let (mut standing, mut is_found) = (Self::default(), false);
         for (snapshot, id, is_here, local) in candidates {
             let is_ahead = is_ahead(snapshot.created_at, now);

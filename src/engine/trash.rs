@@ -203,8 +203,15 @@ pub(crate) fn undelete(context: &Context, name: &str) -> Result<Value> {
     let (survey, plain) = everything(context)?;
     let listed = survey.snapshots.into_iter().find(|listed| listed.head.id == id);
     if listed.is_none() && !plain.iter().any(|plain| plain.note_id() == id) {
-        // Only the bucket may have it; until that is known, it stays in the trash.
-        return Err(survey.bucket_failure.unwrap_or_else(|| gone_from_bucket(name)));
+        if let Some((_, error)) = survey.damaged.into_iter().find(|(damaged, _)| *damaged == id) {
+            return Err(error);
+        }
+        if note.deleted_at.contains_key(&Tier::S3) {
+            // Only the bucket may have it; until that is known, it stays in the trash.
+            context.repository.require_bucket()?;
+            return Err(survey.bucket_failure.unwrap_or_else(|| gone_from_bucket(name)));
+        }
+        return Err(not_in_trash(name));
     }
     let in_bucket = InBucket::look(context, id, note)?;
     let lock = context.lock_for_writing("undelete")?;

@@ -212,6 +212,9 @@ fn look(
         forget_gone(repository, &far);
     }
     read_far(repository, far, &mut survey, without)?;
+    if survey.bucket_failure.is_some() {
+        survey.remembered = remembered(repository, &survey.snapshots);
+    }
     spoilt.retain(|(id, _)| !survey.knows(*id));
     survey.damaged.append(&mut spoilt);
     survey

@@ -56,7 +56,11 @@ pub(super) fn find(context: &Context) -> Result<Look> {
 /// what is here can be drilled without it.
 pub(super) fn is_newest(context: &Context, found: &Found) -> Result<bool> {
     let (survey, plain) = match context.tier {
-        None => (survey::here(&context.repository)?, plain_files(context)?),
+        None => {
+            let (mut survey, mut plain) = (survey::here(&context.repository)?, plain_files(context)?);
+            Trash::read(context)?.take_out_of(&mut survey, &mut plain);
+            (survey, plain)
+        }
         Some(_) => look(context)?,
     };
     let own = own(context, survey.known_heads())?;
@@ -111,8 +115,8 @@ pub(super) fn with_content_before(context: &Context, found: &Found) -> Result<Op
         .max_by_key(|head| head.created_at);
     match (newest, bucket_failure) {
         (Some(head), _) => {
-            let accepted = collapse::accepted_until(context, head.lineage)?;
-            Ok(Some(head).filter(|head| accepted.is_none_or(|until| head.created_at >= until)))
+            let is_accepted = collapse::is_accepted(context, &head, found.created_at())?;
+            Ok(Some(head).filter(|_| !is_accepted))
         }
         // It may be there.
         (None, Some(error)) => Err(error),
