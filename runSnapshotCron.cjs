@@ -25,6 +25,7 @@ Environment:
   SNAPSHOT_CRON_TZ        for --daemon: its time zone (default: the system's)
   SNAPSHOT_KEEP_LAST, SNAPSHOT_KEEP_HOURLY, _DAILY, _WEEKLY, _MONTHLY, _YEARLY,
   SNAPSHOT_KEEP_WITHIN    how many snapshots stay (default: the last 10)
+  SNAPSHOT_S3_KEEP_...    the same for the bucket alone (default: as above)
   SNAPSHOT_HEARTBEAT_URL  asked for after a run, with /fail after one that failed or
                           while the content of the database seems to be lost
   and what snapshot-writer itself reads: snapshot-writer --help

@@ -19,6 +19,8 @@ export interface RunOptions {
   log?: SnapshotLog;
   /** Which snapshots stay. Default: the `SNAPSHOT_KEEP_…` variables, else the last 10. */
   keep?: RetentionPolicy;
+  /** Which stay in the bucket. Default: `keep` is for both; with neither, the `SNAPSHOT_S3_KEEP_…` variables. */
+  keepInBucket?: RetentionPolicy;
   /** Aborting it lets a snapshot finish; nothing else is begun. */
   signal?: AbortSignal;
 }

@@ -5,7 +5,7 @@
 const { clearEnvironment } = require('../support/environment.js');
 const { SnapshotError } = require('../../lib/errors.js');
 const { timedLog } = require('../../lib/scheduler/log.js');
-const { policyOf } = require('../../lib/scheduler/retention.js');
+const { policiesOf } = require('../../lib/scheduler/retention.js');
 const { runOnce, startDaemon } = require('../../runSnapshotCron.cjs');
 
 beforeEach(clearEnvironment);
@@ -101,6 +101,46 @@ test.each(['S3_ACCESS_DENIED', 'S3_UNSUPPORTED', 'S3_FAILED'])(
   },
 );
 
+describe('a bucket with a policy of its own', () => {
+  const policies = { keep: { keepLast: 3 }, keepInBucket: { keepLast: 9 } };
+
+  test('is pruned after the disk', async () => {
+    const { writer, log, calls } = pretend({ pruned: { removed: [{ name: 'old' }] } });
+    expect(await runOnce({ writer, log, ...policies })).toMatchObject({ ok: true, removed: ['old'] });
+    expect(calls.slice(1).map(([, options]) => [options.tier, options.keepLast])).toEqual([
+      ['local', 3],
+      ['s3', 9],
+    ]);
+  });
+
+  test('is not asked while S3 is off', async () => {
+    const { writer, log, names } = pretend();
+    expect(await runOnce({ writer: { ...writer, s3Bucket: null }, log, ...policies })).toMatchObject({
+      ok: true,
+    });
+    expect(names()).toEqual(['create', 'prune']);
+  });
+
+  test.each([
+    ['S3_ACCESS_DENIED', false],
+    ['S3_UNREACHABLE', true],
+    ['REPOSITORY_BUSY', true],
+  ])('that cannot be pruned (%s) is a failure of the run, unless that goes by itself', async (code, ok) => {
+    const { writer, log, lines } = pretend();
+    const refusing = async (options) => {
+      if (options.tier === 's3') throw new SnapshotError(code, 'no way');
+      return { removed: [], collapse: null };
+    };
+    expect((await runOnce({ writer: { ...writer, prune: refusing }, log, ...policies })).ok).toBe(ok);
+    expect(lines.join('\n')).toContain('no way');
+  });
+
+  test('that cannot be pruned is none of the disk', async () => {
+    const { writer, log } = pretend({ failing: { prune: new SnapshotError('S3_UNREACHABLE', 'odd') } });
+    expect((await runOnce({ writer, log, ...policies })).ok).toBe(false);
+  });
+});
+
 test.each(['S3_UNREACHABLE', 'REPOSITORY_BUSY'])(
   'a bucket that is not pruned this time (%s) is none',
   async (code) => {
@@ -190,12 +230,12 @@ describe('the retention of the environment', () => {
       { keepDaily: 7, keepWithin: '2d' },
     ],
   ])('%j is %j', (environment, policy) => {
-    expect(policyOf(undefined, environment)).toEqual(policy);
+    expect(policiesOf({}, environment)).toEqual([policy]);
   });
 
   test.each(['ten', '-1', '1.5', '1e3'])('%s is refused by the name of the variable', (value) => {
     const environment = { SNAPSHOT_KEEP_WEEKLY: value };
-    expect(() => policyOf(undefined, environment)).toThrow(/^SNAPSHOT_KEEP_WEEKLY must be/);
+    expect(() => policiesOf({}, environment)).toThrow(/^SNAPSHOT_KEEP_WEEKLY must be/);
   });
 
   test.each([
@@ -207,7 +247,30 @@ describe('the retention of the environment', () => {
       /^SNAPSHOT_KEEP_LAST, SNAPSHOT_KEEP_DAILY: that keeps no/,
     ],
   ])('%j is refused by the name of the variable', (environment, message) => {
-    expect(() => policyOf(undefined, environment)).toThrow(message);
+    expect(() => policiesOf({}, environment)).toThrow(message);
+  });
+
+  test.each([
+    [{ SNAPSHOT_S3_KEEP_LAST: '100' }, { keepLast: 10 }, { keepLast: 100 }],
+    [
+      { SNAPSHOT_KEEP_LAST: '3', SNAPSHOT_S3_KEEP_DAILY: '7', SNAPSHOT_S3_KEEP_WITHIN: '2w' },
+      { keepLast: 3 },
+      { keepDaily: 7, keepWithin: '2w' },
+    ],
+  ])('%j is one for each tier', (environment, here, inBucket) => {
+    const each = [
+      { ...here, tier: 'local' },
+      { ...inBucket, tier: 's3' },
+    ];
+    expect(policiesOf({}, environment)).toEqual(each);
+    expect(policiesOf({ keep: here, keepInBucket: inBucket }, {})).toEqual(each);
+  });
+
+  test.each([
+    [{ SNAPSHOT_S3_KEEP_LAST: '0' }, /^SNAPSHOT_S3_KEEP_LAST: that keeps no snapshot/],
+    [{ SNAPSHOT_S3_KEEP_WITHIN: '7' }, /^SNAPSHOT_S3_KEEP_WITHIN must be/],
+  ])('%j is refused by the name of the variable of the bucket', (environment, message) => {
+    expect(() => policiesOf({}, environment)).toThrow(message);
   });
 
   test('and nothing is done with a wrong one', async () => {
@@ -224,7 +287,8 @@ describe('the retention of the environment', () => {
 describe('the retention that an application asks for', () => {
   test.each([[{ keepLast: 3 }], [{ keepLast: 0, keepWithin: '36h' }], [{ keepWithin: '99999h' }]])(
     '%j is taken as it is',
-    (keep) => expect(policyOf(keep, { SNAPSHOT_KEEP_LAST: '5' })).toEqual(keep),
+    (keep) =>
+      expect(policiesOf({ keep }, { SNAPSHOT_KEEP_LAST: '5', SNAPSHOT_S3_KEEP_LAST: '9' })).toEqual([keep]),
   );
 
   test.each([

@@ -163,6 +163,18 @@ describe('hosts with one bucket', () => {
     assert.equal(await claim(one, TICKS[2]), false);
   });
 
+  test('the bucket keeps more than the disk when it has a policy of its own', async (t) => {
+    const [host] = await prepare(t);
+    for (const name of ['one', 'two', 'three']) await host.writer.createSnapshot(name);
+    const policies = { SNAPSHOT_KEEP_LAST: '2', SNAPSHOT_S3_KEEP_LAST: '3' };
+    const { code, output } = await runScheduler(host, [], policies);
+    assert.equal(code, 0, output);
+    assert.match(output, /Older snapshots removed here \(names: two, one\)/);
+    assert.match(output, /Older snapshots removed from the bucket \(names: one\)/);
+    const tiers = (await host.writer.listSnapshots()).map((snapshot) => snapshot.tiers.join('+'));
+    assert.deepEqual(tiers, ['local+s3', 'local+s3', 's3']);
+  });
+
   test('a run that cannot reach the bucket is a failure, and its snapshot is kept', async (t) => {
     const [one] = await prepare(t);
     one.proxy.down();

@@ -5,7 +5,7 @@
 const { setTimeout: sleep } = require('node:timers/promises');
 const { SnapshotWriter } = require('../snapshot-writer.js');
 const { safeLog, timedLog } = require('./log.js');
-const { policyOf } = require('./retention.js');
+const { policiesOf } = require('./retention.js');
 const { runOnce } = require('./run.js');
 const { Schedule } = require('./schedule.js');
 const { scheduleFrom } = require('./settings.js');
@@ -20,8 +20,8 @@ const LONGEST_SLEEP_MS = 30_000;
 async function startDaemon(options = {}) {
   const { signal = new AbortController().signal, onReady = () => {} } = options;
   const log = safeLog(options.log ?? timedLog());
-  const { writer = new SnapshotWriter({ log }) } = options;
-  const keep = policyOf(options.keep, process.env);
+  const { writer = new SnapshotWriter({ log }), keep, keepInBucket } = options;
+  policiesOf(options, process.env);
   const schedule =
     options.schedule === undefined
       ? scheduleFrom(process.env)
@@ -31,7 +31,7 @@ async function startDaemon(options = {}) {
   await follow(schedule, {
     signal,
     run: async (due) => {
-      await runOnce({ log, writer, keep, signal, tick: { schedule: schedule.text, due } });
+      await runOnce({ log, writer, keep, keepInBucket, signal, tick: { schedule: schedule.text, due } });
       if (!signal.aborted) log.info(`The next run is due at ${schedule.next(new Date()).toISOString()}`);
     },
   });

@@ -8,39 +8,56 @@ const { POLICY, checkOptions } = require('../options.js');
 /** What the application's own script did. */
 const DEFAULT_POLICY = { keepLast: 10 };
 
-const VARIABLES = {
-  keepLast: 'SNAPSHOT_KEEP_LAST',
-  keepHourly: 'SNAPSHOT_KEEP_HOURLY',
-  keepDaily: 'SNAPSHOT_KEEP_DAILY',
-  keepWeekly: 'SNAPSHOT_KEEP_WEEKLY',
-  keepMonthly: 'SNAPSHOT_KEEP_MONTHLY',
-  keepYearly: 'SNAPSHOT_KEEP_YEARLY',
-  keepWithin: 'SNAPSHOT_KEEP_WITHIN',
+/** The rules and the ends of their variables. */
+const RULES = {
+  keepLast: 'KEEP_LAST',
+  keepHourly: 'KEEP_HOURLY',
+  keepDaily: 'KEEP_DAILY',
+  keepWeekly: 'KEEP_WEEKLY',
+  keepMonthly: 'KEEP_MONTHLY',
+  keepYearly: 'KEEP_YEARLY',
+  keepWithin: 'KEEP_WITHIN',
 };
+const EVERYWHERE = 'SNAPSHOT_';
+const IN_BUCKET = 'SNAPSHOT_S3_';
 const DURATION = /^(?!0+\D)\d{1,5}[hdwmy]$/;
-const OPTION = { keep: [(value) => typeof value === 'object', 'an object of rules of retention', POLICY] };
+const AN_OPTION = [(value) => typeof value === 'object', 'an object of rules of retention', POLICY];
 
 /** What keeps the bucket from being pruned this time and goes by itself. */
 const PASSING = new Set(['S3_UNREACHABLE', 'REPOSITORY_BUSY']);
 
 /**
- * The policy of a scheduler: what the application gives, else what the environment says. Refuses what
- * `prune` would refuse, so that nobody hears of it after the first snapshot only.
+ * What a scheduler prunes by, one after the other: a policy for both tiers, or one for each where the
+ * bucket has its own. What the application gives, else what the environment says. Refuses what `prune`
+ * would refuse, so that nobody hears of it after the first snapshot only.
  */
-function policyOf(keep, environment) {
-  if (keep == null) return policyFrom(environment);
-  const { keep: policy } = checkOptions({ keep }, OPTION);
-  return checked(policy, (rule) => `option "keep.${rule}"`);
+function policiesOf({ keep, keepInBucket }, environment) {
+  const own = keep == null && keepInBucket == null;
+  const policy = own ? policyFrom(environment, EVERYWHERE) : policyIn({ keep }, 'keep');
+  const ofBucket = own ? policyFrom(environment, IN_BUCKET) : policyIn({ keepInBucket }, 'keepInBucket');
+  const here = policy ?? DEFAULT_POLICY;
+  return ofBucket
+    ? [
+        { ...here, tier: 'local' },
+        { ...ofBucket, tier: 's3' },
+      ]
+    : [here];
 }
 
-/** The variables that are set, or the default. */
-function policyFrom(environment) {
+function policyIn(options, name) {
+  if (options[name] == null) return undefined;
+  const { [name]: policy } = checkOptions(options, { [name]: AN_OPTION });
+  return checked(policy, (rule) => `option "${name}.${rule}"`, `option "${name}"`);
+}
+
+/** The variables that are set; undefined when none is. */
+function policyFrom(environment, prefix) {
   const policy = {};
-  for (const [rule, variable] of Object.entries(VARIABLES)) {
-    const text = environment[variable]?.trim();
-    if (text) policy[rule] = rule === 'keepWithin' ? text : countOf(text, variable);
+  for (const [rule, end] of Object.entries(RULES)) {
+    const text = environment[prefix + end]?.trim();
+    if (text) policy[rule] = rule === 'keepWithin' ? text : countOf(text, prefix + end);
   }
-  return Object.keys(policy).length === 0 ? DEFAULT_POLICY : checked(policy, (rule) => VARIABLES[rule]);
+  return Object.keys(policy).length === 0 ? undefined : checked(policy, (rule) => prefix + RULES[rule]);
 }
 
 function countOf(text, variable) {
@@ -48,8 +65,8 @@ function countOf(text, variable) {
   throw new SnapshotError('INVALID_ARGUMENT', `${variable} must be a whole number, not "${text}"`);
 }
 
-/** `nameOf` says what a rule is called where it was set. */
-function checked(policy, nameOf) {
+/** `nameOf` says what a rule is called where it was set, `name` what the policy is. */
+function checked(policy, nameOf, name) {
   const { keepWithin, ...counts } = policy;
   if (keepWithin !== undefined && !DURATION.test(keepWithin)) {
     const form = 'a number and a unit of h, d, w, m (months) or y, such as 36h, 7d or 6m';
@@ -59,7 +76,7 @@ function checked(policy, nameOf) {
     if (count < 0) throw invalid(`${nameOf(rule)} must not be negative, and is ${count}`);
   }
   if (keepWithin === undefined && !Object.values(counts).some((count) => count > 0)) {
-    const names = Object.keys(counts).map(nameOf).join(', ') || 'option "keep"';
+    const names = Object.keys(counts).map(nameOf).join(', ') || name;
     throw invalid(`${names}: that keeps no snapshot; give at least one rule above 0`);
   }
   return policy;
@@ -70,25 +87,44 @@ function invalid(message) {
 }
 
 /**
- * Removes what the policy does not keep. Resolves with `{ removed, collapse?, failure? }`: the names,
+ * Removes what the policies do not keep. Resolves with `{ removed, collapse?, failure? }`: the names,
  * a loss of content that stands, and why the bucket was not pruned, unless that goes by itself.
  *
  * Nobody who stops the scheduler has to wait for it: it may be cut off at any moment, and the next run
  * goes on with it.
  */
-async function applyRetention(writer, policy, { log, signal }) {
+async function applyRetention(writer, policies, { log, signal }) {
+  const outcome = { removed: [] };
   try {
-    const result = await writer.prune({ ...policy, signal });
-    const removed = result.removed.map(({ name }) => name);
-    const collapse = result.collapse ?? undefined;
-    if (collapse) log.warn(`Nothing from before ${collapse.name} is removed: ${collapse.reason}`);
-    if (removed.length > 0) log.info('Older snapshots removed', { names: removed.join(', ') });
-    return { removed, collapse, failure: failureOf(result) };
+    for (const policy of policies.filter(({ tier }) => tier !== 's3' || writer.s3Bucket !== null)) {
+      const result = await prune(writer, { ...policy, signal }, log);
+      const names = result.removed.map(({ name }) => name);
+      if (names.length > 0)
+        log.info(`Older snapshots removed${whereOf(policy)}`, { names: names.join(', ') });
+      outcome.removed = [...new Set([...outcome.removed, ...names])];
+      outcome.collapse ??= result.collapse ?? undefined;
+      outcome.failure ??= failureOf(result);
+    }
   } catch (error) {
-    if (signal?.aborted && error.code === 'ABORTED') return { removed: [] };
-    throw error;
+    if (!(signal?.aborted && error.code === 'ABORTED')) throw error;
+  }
+  const { collapse } = outcome;
+  if (collapse) log.warn(`Nothing from before ${collapse.name} is removed: ${collapse.reason}`);
+  return outcome;
+}
+
+/** Pruning the bucket alone rejects when it cannot be done; pruning both tiers tells. */
+async function prune(writer, options, log) {
+  try {
+    return await writer.prune(options);
+  } catch (error) {
+    if (options.tier !== 's3' || error.code === 'ABORTED') throw error;
+    if (PASSING.has(error.code)) log.warn(error.message);
+    return { removed: [], bucketFailure: error };
   }
 }
+
+const whereOf = ({ tier }) => ({ local: ' here', s3: ' from the bucket' })[tier] ?? '';
 
 /** A bucket that nobody may delete from grows for ever; that one cannot be asked, the writer has said. */
 function failureOf({ bucketFailure }) {
@@ -97,4 +133,4 @@ function failureOf({ bucketFailure }) {
   return new SnapshotError(code, `The snapshot is complete, but the bucket could not be pruned: ${message}`);
 }
 
-module.exports = { applyRetention, policyOf };
+module.exports = { applyRetention, policiesOf };

@@ -5,7 +5,7 @@
 const { heartbeat } = require('../health/heartbeat.js');
 const { SnapshotWriter } = require('../snapshot-writer.js');
 const { safeLog, timedLog } = require('./log.js');
-const { applyRetention, policyOf } = require('./retention.js');
+const { applyRetention, policiesOf } = require('./retention.js');
 
 /**
  * Takes one snapshot and applies the retention. With `tick` (`{ schedule, due }`) it does so only if
@@ -26,10 +26,10 @@ async function runOnce(options = {}) {
 }
 
 async function attempt({ log, ...options }) {
-  const { keep, tick, signal } = options;
+  const { tick, signal } = options;
   const outcome = { ok: false, ran: false };
   try {
-    const policy = policyOf(keep, process.env);
+    const policies = policiesOf(options, process.env);
     const writer = options.writer ?? new SnapshotWriter({ log });
     if (tick && !(await claim(writer, tick, log))) return { ...outcome, ok: true };
     if (signal?.aborted) {
@@ -39,7 +39,7 @@ async function attempt({ log, ...options }) {
     }
     outcome.ran = true;
     outcome.snapshot = await takeSnapshot(writer, tick, log);
-    const { failure, ...pruned } = await retain(writer, { policy, log, signal });
+    const { failure, ...pruned } = await retain(writer, { policies, log, signal });
     Object.assign(outcome, pruned);
     if (failure) throw failure;
     return { ...outcome, ok: true };
@@ -98,9 +98,9 @@ async function giveBack(writer, { due }, log) {
   }
 }
 
-async function retain(writer, { policy, log, signal }) {
+async function retain(writer, { policies, log, signal }) {
   try {
-    return await applyRetention(writer, policy, { log, signal });
+    return await applyRetention(writer, policies, { log, signal });
   } catch (error) {
     error.message = `The snapshot is complete, but older ones could not be removed: ${error.message}`;
     throw error;
