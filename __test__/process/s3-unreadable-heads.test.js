@@ -4,10 +4,11 @@
 // missing, an object is archived, or the network goes between the two requests.
 
 const assert = require('node:assert/strict');
+const fs = require('node:fs');
 const { after, before, describe, test } = require('node:test');
-const { createDatabase } = require('../support/database.js');
+const { countRows, createDatabase } = require('../support/database.js');
 const { refused } = require('../support/rig.js');
-const { assertTiersVerify, makeS3Rig } = require('../support/s3.js');
+const { assertTiersVerify, makeS3Rig, wipe } = require('../support/s3.js');
 const { errorAnswer } = require('../support/s3-proxy.js');
 const { startWeed } = require('../support/s3-servers.js');
 
@@ -66,6 +67,24 @@ describe('manifests that cannot be read', () => {
     const { snapshot } = await host.writer.createSnapshot('by hand');
     assert.equal(snapshot.status, 'COMPLETED');
     assert.ok(host.log.warnings().some(({ fields }) => fields?.code === 'S3_ACCESS_DENIED'));
+  });
+
+  test('bootstrapping passes over one that is archived, and waits for a server that fails', async (t) => {
+    const host = await prepare(t);
+    const { snapshot } = await host.writer.createSnapshot('later');
+    const rows = countRows(host.database, 'Reality');
+    wipe(host);
+    const match = new RegExp(`^(GET|HEAD) /.*/snapshots/${snapshot.id}`);
+    host.proxy.answer(errorAnswer(503, 'SlowDown', { 'retry-after': '0' }), { match, times: Infinity });
+    const failed = await host.writer.bootstrapDatabase();
+    assert.deepEqual([failed.bootstrapped, failed.code], [false, 'S3_FAILED']);
+    assert.equal(fs.existsSync(host.database), false);
+    host.proxy.mend();
+    host.proxy.answer(errorAnswer(403, 'InvalidObjectState'), { match, times: Infinity });
+    const { snapshot: older, passedOver } = await host.writer.bootstrapDatabase();
+    assert.equal(older.name, 'of the first host');
+    assert.equal(passedOver.length, 1);
+    assert.equal(countRows(host.database, 'Reality'), rows);
   });
 
   test('the network goes after the listing', async (t) => {

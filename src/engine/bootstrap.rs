@@ -105,6 +105,10 @@ fn look(context: &Context, database: &Path) -> Result<Look> {
     } = survey;
     let mut look = Look::default();
     for (id, error) in damaged {
+        if matches!(error.code, Code::S3Unreachable | Code::S3Failed) {
+            // It may be the newest one.
+            return Err(error);
+        }
         look.passed_over.push(format!("manifest {id}: {error}"));
         look.failure = Some(error);
     }

@@ -297,8 +297,10 @@ fn read_far(repository: &Repository, far: Vec<(Uuid, Place)>, survey: &mut Surve
         match head {
             Ok(Some(head)) => survey.snapshots.push(place.list(head)),
             Ok(None) => {}
-            // Before the rest: the bucket is at fault, not the snapshot.
-            Err(error) if error.code.is_of_s3() => drop(survey.bucket_failure.get_or_insert(error)),
+            // The bucket is at fault, not the snapshot. Whoever needs any good one is told which it is.
+            Err(error) if error.code.is_of_s3() && matches!(without, Without::Damaged) => {
+                drop(survey.bucket_failure.get_or_insert(error))
+            }
             Err(error) if without.leaves_out(&error) => survey.damaged.push((id, error)),
             Err(error) => return Err(error),
         }
