@@ -299,7 +299,7 @@ fn read_far(repository: &Repository, far: Vec<(Uuid, Place)>, survey: &mut Surve
             Ok(None) => {}
             // The bucket is at fault, not the snapshot. Whoever needs any good one is told which it is.
             Err(error) if error.code.is_of_s3() && matches!(without, Without::Damaged) => {
-                drop(survey.bucket_failure.get_or_insert(error))
+                survey.bucket_failure.get_or_insert(error);
             }
             Err(error) if without.leaves_out(&error) => survey.damaged.push((id, error)),
             Err(error) => return Err(error),
