@@ -25,6 +25,14 @@ function nodeTests() {
   });
 }
 
+/** Tests of these mostly wait for a server that is slow or away. */
+const isOfBucket = (file) => path.basename(file).startsWith('s3-');
+
+/** Several files at a time, or one after the other. */
+function runNodeTests(files, atATime) {
+  run(process.execPath, ['--test', `--test-concurrency=${atATime}`, ...files]);
+}
+
 /** The storage on S3 is tested against a real server; the process tests start their own. */
 async function rustTests() {
   // Only now: it needs what the first step installs.
@@ -50,10 +58,8 @@ const STEPS = [
   ['Rust tests', rustTests],
   ['JavaScript tests', () => run(bin('jest'), [])],
   // One file after the other: several measure how long a lock is held.
-  [
-    'Process and Prisma tests',
-    () => run(process.execPath, ['--test', '--test-concurrency=1', ...nodeTests()]),
-  ],
+  ['Process and Prisma tests', () => runNodeTests(nodeTests().filter((file) => !isOfBucket(file)), 1)],
+  ['Tests with a bucket', () => runNodeTests(nodeTests().filter(isOfBucket), 3)],
 ];
 
 async function main() {
