@@ -58,7 +58,14 @@ const STEPS = [
   ['Rust tests', rustTests],
   ['JavaScript tests', () => run(bin('jest'), [])],
   // One file after the other: several measure how long a lock is held.
-  ['Process and Prisma tests', () => runNodeTests(nodeTests().filter((file) => !isOfBucket(file)), 1)],
+  [
+    'Process and Prisma tests',
+    () =>
+      runNodeTests(
+        nodeTests().filter((file) => !isOfBucket(file)),
+        1,
+      ),
+  ],
   ['Tests with a bucket', () => runNodeTests(nodeTests().filter(isOfBucket), 3)],
 ];
 
