@@ -135,7 +135,6 @@ function catalogRow(file, name) {
 
 module.exports = {
   APPLICATION,
-  CATALOG,
   withDatabase,
   createDatabase,
   insertRealities,

@@ -134,4 +134,4 @@ function unzstd(bytes) {
   return stdout;
 }
 
-module.exports = { wearOf, manifestsOf };
+module.exports = { wearOf };

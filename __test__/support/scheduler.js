@@ -85,7 +85,6 @@ function assertOneRunPerTick(...outputs) {
 }
 
 module.exports = {
-  SCRIPT,
   EVERY_SECOND,
   YEARLY,
   assertOneRunPerTick,
