@@ -83,6 +83,8 @@ codes! {
     RepositoryFull => "REPOSITORY_FULL",
     /// Written by a newer version of this package.
     RepositoryNewer => "REPOSITORY_NEWER",
+    /// The repository's folder is no longer the one that the operation began with.
+    RepositoryMoved => "REPOSITORY_MOVED",
     /// Reading or writing the repository failed in another way.
     RepositoryIo => "REPOSITORY_IO",
     /// The snapshot is stored locally but not in the bucket; it stays `PENDING` until an upload succeeds.

@@ -3,7 +3,6 @@
 use std::os::unix::fs::PermissionsExt;
 
 use super::*;
-use crate::database::target::RestoreTransaction;
 use crate::database::testing::*;
 
 #[test]
@@ -166,7 +165,7 @@ fn read_only_folders_are_read_as_far_as_possible() {
         assert_eq!(open_for_reading(&wal).unwrap_err().code, Code::DatabaseReadonly);
         assert_eq!(open_for_reading(&hot).unwrap_err().code, Code::DatabaseReadonly);
         for path in [&plain, &wal, &open_wal, &hot] {
-            let begin = RestoreTransaction::begin(path, &image, in_ms(100));
+            let begin = begin(path, &image, in_ms(100));
             assert_eq!(begin.err().unwrap().code, Code::DatabaseReadonly, "{}", path.display());
         }
     })

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode};
 
 /// The application's catalog of snapshots.
 pub(super) const SNAPSHOT_TABLE: &str = "Snapshot";
@@ -130,24 +130,22 @@ fn is_about_the_statement(error: &rusqlite::Error) -> bool {
     error.sqlite_error_code() == Some(ErrorCode::Unknown)
 }
 
-/// Deletes every row and keeps the schema, in one transaction. Rows of the `Snapshot` table go too
+/// Deletes every row and keeps the schema, in the transaction that is open. Rows of the `Snapshot` table go too
 /// (the repository is the truth and the table is filled from it again), those of
 /// `_prisma_migrations` stay: they belong to the schema, and `migrate deploy` fails without them.
-pub(crate) fn reset(conn: &Connection) -> rusqlite::Result<()> {
+pub(super) fn delete_everything(conn: &Connection) -> rusqlite::Result<()> {
     let _switches = Switches::turn_off(conn)?;
-    let tx = Transaction::new_unchecked(conn, TransactionBehavior::Immediate)?;
-    let all = tables(&tx)?;
+    let all = tables(conn)?;
     // Indexes over another table's content go first, while that content can still be read.
     for table in all.iter().filter(|table| table.kind == Kind::Virtual) {
-        empty_virtual_table(&tx, table)?;
+        empty_virtual_table(conn, table)?;
     }
     for table in &all {
         if matches!(table.kind, Kind::Ordinary { .. }) && !table.is(PRISMA_MIGRATIONS) {
-            delete_rows(&tx, &table.name)?;
+            delete_rows(conn, &table.name)?;
         }
     }
-    restart_autoincrement(&tx)?;
-    tx.commit()
+    restart_autoincrement(conn)
 }
 
 fn delete_rows(conn: &Connection, table: &str) -> rusqlite::Result<()> {

@@ -26,6 +26,13 @@ fn number(conn: &Connection, sql: &str) -> i64 {
     conn.query_row(sql, [], |row| row.get(0)).unwrap()
 }
 
+/// All or nothing, as under the write lock.
+fn reset(conn: &Connection) -> rusqlite::Result<()> {
+    let transaction = conn.unchecked_transaction()?;
+    delete_everything(&transaction)?;
+    transaction.commit()
+}
+
 const APPLICATION: &str = include_str!("schema_of_the_application.sql");
 
 #[test]

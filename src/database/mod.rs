@@ -13,6 +13,7 @@ pub(crate) mod holders;
 pub(crate) mod image;
 mod image_vfs;
 pub(crate) mod libraries;
+pub(crate) mod live;
 pub(crate) mod look;
 pub(crate) mod migrations;
 pub(crate) mod offline;
@@ -26,7 +27,7 @@ mod shape;
 pub(crate) mod source;
 pub(crate) mod target;
 pub(crate) mod watch;
-mod write_lock;
+pub(crate) mod write_lock;
 
 #[cfg(test)]
 pub(crate) mod testing;

@@ -1,10 +1,10 @@
 //! The database's files as the operating system sees them, without SQLite.
 
 use std::fs::File;
-use std::io::Read;
-use std::path::Path;
+use std::io::{ErrorKind, Read, Seek};
+use std::path::{Path, PathBuf};
 
-use super::holders::{self, COMPANIONS, companion};
+use super::holders::{self, companion};
 use crate::error::{Code, Error, Result, fail};
 use crate::storage::{adopt, io_error, make_folder, sync_folder};
 
@@ -23,30 +23,58 @@ pub(crate) fn open_plain(database: &Path, file: &Path) -> Result<File> {
     File::open(file).map_err(|error| file_error("open", file, error))
 }
 
-/// Copies the database's files, as far as they exist, into a new folder of the repository at
-/// `root`; returns how many.
-pub(crate) fn copy_set(database: &Path, folder: &Path, root: &Path) -> Result<usize> {
-    make_folder(folder, root)?;
-    let mut copied = 0;
-    for suffix in std::iter::once("").chain(COMPANIONS) {
-        let from = companion(database, suffix);
-        if from.try_exists().map_err(|error| file_error("look at", &from, error))? {
-            let to = companion(&folder.join(database.file_name().unwrap_or_default()), suffix);
-            let mut source = open_plain(database, &from)?;
-            let mut target = File::create_new(&to).map_err(|error| io_error("create", &to, error))?;
-            std::io::copy(&mut source, &mut target).map_err(|error| io_error("write", &to, error))?;
-            target.sync_all().map_err(|error| io_error("sync", &to, error))?;
-            adopt(&to, root)?;
+/// The files of a database that SQLite cannot read, to be copied under its write lock.
+///
+/// The database itself is opened before SQLite's connection, and has to be closed after it: only
+/// then does closing it drop no lock.
+pub(crate) struct RawFiles {
+    database: PathBuf,
+    file: File,
+}
+
+impl RawFiles {
+    pub(crate) fn open(database: &Path) -> Result<Self> {
+        Ok(Self {
+            database: database.to_path_buf(),
+            file: open_plain(database, database)?,
+        })
+    }
+
+    /// Copies the files, as far as they exist, into a new folder of the repository at `root`; returns
+    /// how many. Not `-shm`, which holds our own lock and no content.
+    ///
+    /// A checkpoint may go on meanwhile, but what it moves stays in the WAL while the write lock is held.
+    pub(crate) fn copy(&self, folder: &Path, root: &Path) -> Result<usize> {
+        make_folder(folder, root)?;
+        let name = folder.join(self.database.file_name().unwrap_or_default());
+        let mut file = &self.file;
+        file.rewind()
+            .map_err(|error| file_error("read", &self.database, error))?;
+        copy_file(file, &name, root)?;
+        let mut copied = 1;
+        for suffix in ["-wal", "-journal"] {
+            let from = companion(&self.database, suffix);
+            match File::open(&from) {
+                Ok(file) => copy_file(&file, &companion(&name, suffix), root)?,
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                Err(error) => return Err(file_error("open", &from, error)),
+            }
             copied += 1;
         }
+        sync_folder(folder)?;
+        Ok(copied)
     }
-    sync_folder(folder)?;
-    Ok(copied)
+}
+
+fn copy_file(mut source: &File, to: &Path, root: &Path) -> Result<()> {
+    let mut target = File::create_new(to).map_err(|error| io_error("create", to, error))?;
+    std::io::copy(&mut source, &mut target).map_err(|error| io_error("write", to, error))?;
+    target.sync_all().map_err(|error| io_error("sync", to, error))?;
+    adopt(to, root)
 }
 
 /// An `io::Error` on the database or in its folder.
 pub(crate) fn file_error(verb: &str, path: &Path, error: std::io::Error) -> Error {
-    use std::io::ErrorKind;
     let (code, hint) = match error.kind() {
         ErrorKind::NotFound => (Code::DatabaseNotFound, "it does not exist"),
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {

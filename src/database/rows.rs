@@ -117,12 +117,6 @@ fn warn_clamped(clamped: bool) {
     }
 }
 
-/// Deletes every row of every table, see [`super::content::reset`].
-pub(crate) fn reset_database(path: &Path, deadline: Instant) -> Result<()> {
-    let conn = open_for_writing(path)?;
-    wait_while_busy(path, deadline, || super::content::reset(&conn))
-}
-
 /// Whether the database has no row that counts, see [`super::content::is_empty`].
 pub(crate) fn is_empty(path: &Path, core_tables: &[String], deadline: Instant) -> Result<bool> {
     let conn = open_for_reading(path)?;

@@ -6,6 +6,7 @@
 //! them, and at most one longer transaction decides what changed meanwhile.
 
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
@@ -31,6 +32,8 @@ pub(crate) struct Mark {
     pub(crate) page_count: u32,
     /// In WAL mode a commit need not touch page 1, so marks say nothing.
     pub(crate) wal: bool,
+    /// Equal within one connection: nobody committed in between, in either journal mode.
+    pub(crate) data_version: i64,
 }
 
 impl Mark {
@@ -59,9 +62,9 @@ pub(crate) struct Sliced {
     pub(crate) held: Duration,
 }
 
-/// A read-only connection to the live database.
+/// Reads pages of the live database.
 pub(crate) struct PageSource {
-    conn: Connection,
+    conn: Rc<Connection>,
     path: PathBuf,
     page_size: u32,
     /// How long each transaction waits for SQLite's locks. Not the whole copy: beside a writer that
@@ -71,9 +74,13 @@ pub(crate) struct PageSource {
 }
 
 impl PageSource {
-    /// Opens the database; each transaction waits for SQLite's locks as long as `patience`.
+    /// Opens the database read-only; each transaction waits for SQLite's locks as long as `patience`.
     pub(crate) fn open(path: &Path, patience: Duration) -> Result<Self> {
-        let conn = open_for_reading(path)?;
+        Self::over(Rc::new(open_for_reading(path)?), path, patience)
+    }
+
+    /// Reads through a connection that is there already.
+    pub(super) fn over(conn: Rc<Connection>, path: &Path, patience: Duration) -> Result<Self> {
         // Pages are pages: a schema that cannot be parsed must not keep us from storing them.
         conn.execute_batch("PRAGMA writable_schema=ON")
             .map_err(|error| database_error("open", path, error))?;
@@ -231,13 +238,24 @@ impl PageSource {
     }
 }
 
+impl Drop for PageSource {
+    /// The connection may go on to be used: what was begun when a read failed is over.
+    fn drop(&mut self) {
+        if !self.conn.is_autocommit() {
+            let _ = self.conn.execute_batch("ROLLBACK");
+        }
+    }
+}
+
 fn read_mark(conn: &Connection) -> rusqlite::Result<Mark> {
     let page_count = conn.query_row("PRAGMA page_count", [], |row| row.get(0))?;
+    let data_version = data_version(conn)?;
     if page_count == 0 {
         return Ok(Mark {
             change_counter: 0,
             page_count,
             wal: false,
+            data_version,
         });
     }
     conn.prepare_cached("SELECT data FROM sqlite_dbpage WHERE pgno = 1")?
@@ -251,8 +269,14 @@ fn read_mark(conn: &Connection) -> rusqlite::Result<Mark> {
                 change_counter: counter,
                 page_count,
                 wal: page.get(18..20) != Some(&[1, 1]),
+                data_version,
             })
         })
+}
+
+/// Changes when another connection commits; says nothing to any other connection.
+pub(super) fn data_version(conn: &Connection) -> rusqlite::Result<i64> {
+    conn.query_row("PRAGMA data_version", [], |row| row.get(0))
 }
 
 /// Whether a writer is or was at work just now. Journals that stay (`journal_mode` persist or

@@ -193,6 +193,7 @@ fn marks_prove_something_only_when_all_of_them_agree_and_in_rollback_mode() {
         change_counter: 7,
         page_count: 3,
         wal: false,
+        data_version: 1,
     };
     assert!(mark.proves_unchanged(&mark));
     let in_wal = Mark { wal: true, ..mark };
@@ -205,6 +206,13 @@ fn marks_prove_something_only_when_all_of_them_agree_and_in_rollback_mode() {
             },
         ),
         (mark, Mark { page_count: 4, ..mark }),
+        (
+            mark,
+            Mark {
+                data_version: 2,
+                ..mark
+            },
+        ),
         (mark, in_wal),
         (in_wal, mark),
         (in_wal, in_wal),

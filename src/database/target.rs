@@ -3,20 +3,19 @@
 //! The order of the writes, and every value that page 1 keeps, was found by trying: see
 //! "A restore is one SQLite transaction in the live file" in `docs/design.md`.
 
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rusqlite::{Connection, params};
 
-use super::connect::{database_error, has_moved, is_busy, open_for_restore};
+use super::connect::database_error;
 #[cfg(test)]
 pub(crate) use super::header::same_page_1;
 use super::header::{
-    CHANGE_COUNTER, Header, JOURNAL_VERSIONS, SCHEMA_COOKIE, VERSION_VALID_FOR, empty_page_1, lock_byte_page,
+    AutoVacuum, CHANGE_COUNTER, Header, JOURNAL_VERSIONS, SCHEMA_COOKIE, VERSION_VALID_FOR, empty_page_1,
+    lock_byte_page,
 };
-use super::write_lock::{LivePage1, hindrance, lock, makes_header_unreadable, read_page};
-use crate::error::{Code, Error, Result, fail};
-use crate::failpoint;
+use super::write_lock::{WriteLock, hindrance};
+use crate::error::{Result, fail};
 
 /// How far a restore raises the schema cookie. SQLite only asks whether it is another one; a step
 /// that no number of migrations reaches tells later whether a restore that was cut off had committed.
@@ -39,9 +38,8 @@ pub(crate) struct ImageHeader {
     reason = "there is one per restore, and it is taken apart at once"
 )]
 pub(crate) enum Begin {
-    /// The write lock is held.
     Ready(RestoreTransaction),
-    /// It cannot take the image in place: see [`super::offline::replace`]. Nothing is locked.
+    /// It cannot take the image in place: see [`super::offline::replace`]. The lock is given back.
     Replace(ReplaceReason),
 }
 
@@ -69,72 +67,45 @@ pub(crate) enum Committed {
     Busy,
 }
 
-/// The write lock on the live database, and what is written under it.
+/// The image, on its way into the live database under the write lock.
 ///
 /// Dropping it rolls back.
 pub(crate) struct RestoreTransaction {
-    connection: Connection,
-    path: PathBuf,
+    lock: WriteLock,
     /// Page 1 to be written, before the live file's own values are put in.
     image_page_1: Vec<u8>,
     image_page_count: u32,
-    page_size: u32,
-    /// Page 1 as it was when the lock was taken; SQLite's own copy changes from then on.
-    live_page_1: Vec<u8>,
     live: Header,
-    /// 0 for a file of zero bytes.
-    page_count: u32,
     last_page_written: u32,
 }
 
 impl RestoreTransaction {
-    /// Takes the write lock, and finds out whether the live file can take the image in place.
-    pub(crate) fn begin(path: &Path, image: &ImageHeader, deadline: Instant) -> Result<Begin> {
+    /// Finds out whether the live file can take the image in place.
+    pub(crate) fn begin(lock: WriteLock, image: &ImageHeader) -> Result<Begin> {
         check_image(image)?;
-        let connection = open_for_restore(path)?;
-        match lock(&connection, path, image, deadline)? {
-            Err(error) if makes_header_unreadable(&connection, &error) => {
-                Ok(Begin::Replace(ReplaceReason::UnreadableHeader))
-            }
-            Err(error) => Err(database_error("write", path, error)),
-            Ok(live) => Self::decide(connection, path, image, live),
-        }
-    }
-
-    fn decide(connection: Connection, path: &Path, image: &ImageHeader, live: LivePage1) -> Result<Begin> {
-        if has_moved(&connection)? {
-            return Err(moved(path, "nothing was written"));
-        }
-        let Some(header) = Header::parse(&live.bytes) else {
+        let Some(live) = Header::parse(lock.page_1()) else {
             return Ok(Begin::Replace(ReplaceReason::UnreadableHeader));
         };
-        if let Some(reason) = hindrance(&header, image) {
+        if let Some(reason) = hindrance(&live, image) {
             return Ok(Begin::Replace(reason));
         }
+        if live.auto_vacuum == AutoVacuum::Full {
+            // Otherwise the commit would move the image's pages about. Page 1 of the image says what
+            // the database is to be from then on.
+            lock.connection()
+                .execute_batch("PRAGMA auto_vacuum=2")
+                .map_err(|error| database_error("write", lock.path(), error))?;
+        }
         Ok(Begin::Ready(Self {
-            connection,
-            path: path.to_owned(),
             image_page_1: match image.page_count {
-                0 => empty_page_1(&header),
+                0 => empty_page_1(&live),
                 _ => image.page1.clone(),
             },
             image_page_count: image.page_count,
-            page_size: header.page_size,
-            live_page_1: live.bytes,
-            live: header,
-            page_count: live.page_count,
+            live,
             last_page_written: 1,
+            lock,
         }))
-    }
-
-    /// Pages of the live database; 0 for a file of zero bytes.
-    pub(crate) fn page_count(&self) -> u32 {
-        self.page_count
-    }
-
-    /// Bytes of a page.
-    pub(crate) fn page_size(&self) -> u32 {
-        self.page_size
     }
 
     /// The live file's header as it was when the lock was taken: change counter, journal mode.
@@ -142,33 +113,15 @@ impl RestoreTransaction {
         &self.live
     }
 
-    /// Page 1 of the live database as it was when the lock was taken.
+    /// The lock, and the database as it was when that was taken.
     #[cfg(test)]
-    pub(crate) fn live_page_1(&self) -> &[u8] {
-        &self.live_page_1
-    }
-
-    /// Reads a page of the live database. Once it is written, the new content is read;
-    /// page 1 stays the old one.
-    pub(crate) fn read_page(&mut self, page: u32, buffer: &mut [u8]) -> Result<()> {
-        if page == 0 || page > self.page_count || buffer.len() != self.page_size as usize {
-            fail!(
-                Internal,
-                "page {page} of {} cannot be read into {} bytes",
-                self.page_count,
-                buffer.len()
-            );
-        }
-        if page == 1 {
-            buffer.copy_from_slice(&self.live_page_1);
-            return Ok(());
-        }
-        read_page(&self.connection, page, buffer).map_err(|error| database_error("read", &self.path, error))
+    pub(crate) fn lock(&self) -> &WriteLock {
+        &self.lock
     }
 
     /// Writes a page of the image, any but the first, in any order. The lock-byte page is passed over.
     pub(crate) fn write_page(&mut self, page: u32, data: &[u8]) -> Result<()> {
-        if page < 2 || page > self.image_page_count || data.len() != self.page_size as usize {
+        if page < 2 || page > self.image_page_count || data.len() != self.lock.page_size() as usize {
             fail!(
                 Internal,
                 "{} bytes cannot be written as page {page} of {}",
@@ -176,64 +129,38 @@ impl RestoreTransaction {
                 self.image_page_count
             );
         }
-        if page == lock_byte_page(self.page_size) {
+        if page == lock_byte_page(self.lock.page_size()) {
             return Ok(());
         }
-        write_page(&self.connection, page, data).map_err(|error| database_error("write", &self.path, error))?;
+        write_page(self.lock.connection(), page, data)
+            .map_err(|error| database_error("write", self.lock.path(), error))?;
         self.last_page_written = self.last_page_written.max(page);
         Ok(())
     }
 
     /// Finishes the image and commits, waiting `commit_timeout` for readers to leave.
     pub(crate) fn commit(self, commit_timeout: Duration) -> Result<Committed> {
-        if self.image_page_count == 0 && self.page_count == 0 {
+        if self.image_page_count == 0 && self.lock.page_count() == 0 {
             // SQLite has begun a database in the transaction; the file shall stay empty.
             self.rollback()?;
             return Ok(Committed::Done { change_counter: 0 });
         }
         self.check_every_new_page_is_written()?;
-        let write_error = |error| database_error("write", &self.path, error);
+        let write_error = |error| database_error("write", self.lock.path(), error);
         self.write_page_1().map_err(write_error)?;
         self.truncate().map_err(write_error)?;
         self.invalidate_schemas().map_err(write_error)?;
-        if has_moved(&self.connection)? {
-            return Err(moved(&self.path, "nothing was written"));
-        }
-        failpoint::reached("restore.before-commit")?;
-        let deadline = Instant::now() + commit_timeout;
-        match retry_commit(&self.connection, deadline) {
-            Err(error) if is_busy(&error) => {
-                self.rollback()?;
-                return Ok(Committed::Busy);
-            }
-            outcome => outcome.map_err(|error| database_error("commit to", &self.path, error))?,
-        }
-        failpoint::reached("restore.after-commit")?;
-        if has_moved(&self.connection)? {
-            return Err(moved(
-                &self.path,
-                "the restored database is under its new name, or deleted",
-            ));
-        }
-        // A transaction adds one, however many pages it writes.
-        let change_counter = self.live.change_counter.wrapping_add(1);
-        Ok(Committed::Done { change_counter })
+        self.lock.commit(commit_timeout)
     }
 
     /// Leaves the live database as it was.
     pub(crate) fn rollback(self) -> Result<()> {
-        if self.connection.is_autocommit() {
-            // After some errors (disk full) SQLite has rolled back by itself.
-            return Ok(());
-        }
-        self.connection
-            .execute_batch("ROLLBACK")
-            .map_err(|error| database_error("roll back", &self.path, error))
+        self.lock.rollback()
     }
 
     /// A page that the file does not have yet would silently become zeros.
     fn check_every_new_page_is_written(&self) -> Result<()> {
-        if self.image_page_count > self.page_count && self.last_page_written < self.image_page_count {
+        if self.image_page_count > self.lock.page_count() && self.last_page_written < self.image_page_count {
             fail!(
                 Internal,
                 "the image has {} pages but only those up to {} were written; nothing was changed",
@@ -249,20 +176,20 @@ impl RestoreTransaction {
     fn write_page_1(&self) -> rusqlite::Result<()> {
         let mut page = self.image_page_1.clone();
         for kept in [CHANGE_COUNTER, SCHEMA_COOKIE, VERSION_VALID_FOR] {
-            page[kept.clone()].copy_from_slice(&self.live_page_1[kept]);
+            page[kept.clone()].copy_from_slice(&self.lock.page_1()[kept]);
         }
-        if self.page_count > 0 {
+        if self.lock.page_count() > 0 {
             // Open connections go by the journal mode that they have; an empty file has none.
-            page[JOURNAL_VERSIONS].copy_from_slice(&self.live_page_1[JOURNAL_VERSIONS]);
+            page[JOURNAL_VERSIONS].copy_from_slice(&self.lock.page_1()[JOURNAL_VERSIONS]);
         }
-        write_page(&self.connection, 1, &page)
+        write_page(self.lock.connection(), 1, &page)
     }
 
     /// The last write to `sqlite_dbpage`: any later one would cancel it.
     fn truncate(&self) -> rusqlite::Result<()> {
         let pages = self.image_page_count.max(1);
-        if pages < self.page_count {
-            self.connection.execute(
+        if pages < self.lock.page_count() {
+            self.lock.connection().execute(
                 "INSERT INTO sqlite_dbpage(pgno, data) VALUES (?1, NULL)",
                 params![pages + 1],
             )?;
@@ -274,7 +201,8 @@ impl RestoreTransaction {
     fn invalidate_schemas(&self) -> rusqlite::Result<()> {
         // SQLite reads and writes the cookie as a signed number.
         let cookie = self.live.schema_cookie.wrapping_add(COOKIE_STEP).cast_signed();
-        self.connection
+        self.lock
+            .connection()
             .execute_batch(&format!("PRAGMA schema_version={cookie}"))
     }
 }
@@ -296,28 +224,6 @@ fn write_page(connection: &Connection, page: u32, data: &[u8]) -> rusqlite::Resu
         .prepare_cached("INSERT INTO sqlite_dbpage(pgno, data) VALUES (?1, ?2)")?
         .execute(params![page, data])
         .map(drop)
-}
-
-/// COMMIT until the readers have left or the time is over; then the last refusal.
-fn retry_commit(connection: &Connection, deadline: Instant) -> rusqlite::Result<()> {
-    loop {
-        match connection.execute_batch("COMMIT") {
-            Err(error) if is_busy(&error) && Instant::now() < deadline => {
-                std::thread::sleep(Duration::from_millis(5));
-            }
-            outcome => return outcome,
-        }
-    }
-}
-
-fn moved(path: &Path, what_is_left: &str) -> Error {
-    Error::new(
-        Code::DatabaseMoved,
-        format!(
-            "{} was renamed or replaced during the restore; {what_is_left}",
-            path.display()
-        ),
-    )
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
@@ -10,7 +11,9 @@ use tempfile::TempDir;
 
 use super::connect::open_for_reading;
 use super::header::{Header, lock_byte_page};
+use super::live::Live;
 use super::target::{Begin, Committed, ImageHeader, ReplaceReason, RestoreTransaction, same_page_1};
+use super::write_lock::{Taken, WriteLock};
 use crate::error::Result;
 
 /// A table with `rows` rows of about 300 bytes, and an index.
@@ -95,9 +98,18 @@ pub(crate) fn restore(live: &Path, image: &[u8]) -> Result<Committed> {
     write_differences(live, image)?.commit(Duration::from_millis(200))
 }
 
+/// Takes the lock on a connection of its own.
+pub(crate) fn begin(live: &Path, header: &ImageHeader, deadline: Instant) -> Result<Begin> {
+    let page_size = (header.page_count > 0).then_some(header.page_size);
+    match WriteLock::take(&Rc::new(Live::open(live)?), page_size, deadline)? {
+        Taken::Locked(lock) => RestoreTransaction::begin(lock, header),
+        Taken::UnreadableHeader => Ok(Begin::Replace(ReplaceReason::UnreadableHeader)),
+    }
+}
+
 pub(crate) fn write_differences(live: &Path, image: &[u8]) -> Result<RestoreTransaction> {
     let header = header_of(image);
-    let mut restore = match RestoreTransaction::begin(live, &header, in_ms(2000))? {
+    let mut restore = match begin(live, &header, in_ms(2000))? {
         Begin::Ready(restore) => restore,
         Begin::Replace(reason) => panic!("to be replaced: {reason:?}"),
     };
@@ -107,8 +119,8 @@ pub(crate) fn write_differences(live: &Path, image: &[u8]) -> Result<RestoreTran
     for page in (2..=header.page_count).rev() {
         let start = (page as usize - 1) * page_size;
         let wanted = &image[start..start + page_size];
-        if page <= restore.page_count() {
-            restore.read_page(page, &mut buffer)?;
+        if page <= restore.lock().page_count() {
+            restore.lock().read_page(page, &mut buffer)?;
             if buffer == wanted {
                 continue;
             }
@@ -119,7 +131,7 @@ pub(crate) fn write_differences(live: &Path, image: &[u8]) -> Result<RestoreTran
 }
 
 pub(crate) fn reason_to_replace(live: &Path, image: &[u8]) -> Option<ReplaceReason> {
-    match RestoreTransaction::begin(live, &header_of(image), in_ms(500)).unwrap() {
+    match begin(live, &header_of(image), in_ms(500)).unwrap() {
         Begin::Ready(_) => None,
         Begin::Replace(reason) => Some(reason),
     }

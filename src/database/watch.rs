@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 
 use super::connect::{open_for_reading, wait_while_busy};
+use super::source::data_version;
 use crate::error::Result;
 
 /// A connection that holds no lock; `data_version` changes when another one commits, in either journal mode.
@@ -33,8 +34,4 @@ impl CommitWatch {
         let now = wait_while_busy(&self.path, Instant::now() + self.patience, || data_version(&self.conn))?;
         Ok(now != self.version)
     }
-}
-
-fn data_version(conn: &Connection) -> rusqlite::Result<i64> {
-    conn.query_row("PRAGMA data_version", [], |row| row.get(0))
 }

@@ -1,47 +1,196 @@
-//! Taking the live database's write lock for a restore, and judging what is found under it.
+//! The write lock of the live database. What was learnt before it is true under it only if nobody
+//! has committed since, and if the file is still the one at its path.
 
-use std::path::Path;
-use std::time::Instant;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode, TransactionState, ffi};
 
-use super::connect::{is_damage, retry_while_busy, set_synchronous_extra};
-use super::header::{AutoVacuum, Header, JOURNAL_VERSIONS, TextEncoding};
-use super::target::{ImageHeader, ReplaceReason};
-use crate::error::Result;
+use super::connect::{database_error, is_busy, is_damage, retry_while_busy, set_synchronous_extra};
+use super::content;
+use super::header::{Header, JOURNAL_VERSIONS, TextEncoding};
+use super::live::Live;
+use super::source::data_version;
+use super::target::{Committed, ImageHeader, ReplaceReason};
+use crate::error::{Result, fail};
+use crate::failpoint;
 
 /// Up to this much changed content waits in memory, and readers go on until the commit. A larger
 /// restore in rollback mode spills into the file, which keeps readers out from then on.
 const CACHE_KIB: u32 = 64 * 1024;
 
-/// Page 1 when the lock was taken, and the size of the database.
-pub(super) struct LivePage1 {
-    pub(super) bytes: Vec<u8>,
-    /// 0 for a file of zero bytes.
-    pub(super) page_count: u32,
+/// What came of asking for the lock.
+pub(crate) enum Taken {
+    Locked(WriteLock),
+    /// SQLite does not recognise the file as a database. Nothing is locked.
+    UnreadableHeader,
 }
 
-/// Takes the write lock, waiting for it, and reads page 1 under it.
-pub(super) fn lock(
-    connection: &Connection,
-    path: &Path,
-    image: &ImageHeader,
-    deadline: Instant,
-) -> Result<rusqlite::Result<LivePage1>> {
-    let is_empty_file = || std::fs::metadata(path).is_ok_and(|file| file.len() == 0);
-    retry_while_busy(path, deadline, || {
-        set_synchronous_extra(connection)?;
-        if image.page_count > 0 {
-            // For a file of zero bytes; any other has its own page size.
-            connection.execute_batch(&format!("PRAGMA page_size={}", image.page_size))?;
+/// The write lock, and the database as it was when it was taken.
+///
+/// Dropping it rolls back.
+pub(crate) struct WriteLock {
+    live: Rc<Live>,
+    /// SQLite's own copy changes with the first write.
+    page_1: Vec<u8>,
+    /// 0 for a file of zero bytes.
+    page_count: u32,
+}
+
+impl WriteLock {
+    /// Waits for the lock until `deadline`. A file of zero bytes gets pages of the size named.
+    pub(crate) fn take(live: &Rc<Live>, page_size: Option<u32>, deadline: Instant) -> Result<Taken> {
+        let connection = &*live.connection;
+        let taken = retry_while_busy(&live.path, deadline, || {
+            set_synchronous_extra(connection)?;
+            if let Some(page_size) = page_size {
+                connection.execute_batch(&format!("PRAGMA page_size={page_size}"))?;
+            }
+            connection.execute_batch("BEGIN IMMEDIATE")?;
+            let looked = check_may_write(connection).and_then(|()| look(connection));
+            if looked.is_err() {
+                connection.execute_batch("ROLLBACK")?;
+            }
+            looked
+        })?;
+        match taken {
+            Err(error) if makes_header_unreadable(connection, &error) => Ok(Taken::UnreadableHeader),
+            Err(error) => Err(database_error("write", &live.path, error)),
+            Ok((page_1, page_count)) => {
+                let mut lock = Self {
+                    live: Rc::clone(live),
+                    page_1,
+                    page_count,
+                };
+                lock.check_not_moved()?;
+                if std::fs::metadata(&live.path).is_ok_and(|file| file.len() == 0) {
+                    // The transaction has given it its first page, which is not there yet.
+                    lock.page_count = 0;
+                }
+                Ok(Taken::Locked(lock))
+            }
         }
-        connection.execute_batch("BEGIN IMMEDIATE")?;
-        let prepared = check_may_write(connection).and_then(|()| prepare(connection, is_empty_file()));
-        if prepared.is_err() {
-            connection.execute_batch("ROLLBACK")?;
+    }
+
+    pub(super) fn connection(&self) -> &Connection {
+        &self.live.connection
+    }
+
+    pub(super) fn path(&self) -> &std::path::Path {
+        &self.live.path
+    }
+
+    /// Page 1 as it was when the lock was taken.
+    pub(super) fn page_1(&self) -> &[u8] {
+        &self.page_1
+    }
+
+    /// Pages of the live database; 0 for a file of zero bytes.
+    pub(crate) fn page_count(&self) -> u32 {
+        self.page_count
+    }
+
+    /// Bytes of a page.
+    pub(crate) fn page_size(&self) -> u32 {
+        self.page_1.len() as u32
+    }
+
+    /// Fails when the path of the database leads to another file by now, or to none.
+    pub(crate) fn check_not_moved(&self) -> Result<()> {
+        self.live.check_not_moved("nothing was changed")
+    }
+
+    /// Equal to what a copy through the same connection saw: nobody has committed in between.
+    pub(crate) fn data_version(&self) -> Result<i64> {
+        data_version(self.connection()).map_err(|error| database_error("read", self.path(), error))
+    }
+
+    /// Whether the database has no row that counts, see [`content::is_empty`].
+    pub(crate) fn is_empty(&self, core_tables: &[String]) -> Result<bool> {
+        if self.page_count == 0 {
+            return Ok(true);
         }
-        prepared
-    })
+        self.with_whole_schema(|connection| content::is_empty(connection, core_tables))
+    }
+
+    /// Deletes every row of every table, see [`content::delete_everything`].
+    pub(crate) fn delete_everything(&self) -> Result<()> {
+        self.with_whole_schema(content::delete_everything)
+    }
+
+    /// A damaged schema is a reason to refuse here: a table that could not be read from it would be
+    /// passed over.
+    fn with_whole_schema<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T> {
+        let connection = self.connection();
+        let outcome = connection
+            .execute_batch("PRAGMA writable_schema=RESET")
+            .and_then(|()| work(connection));
+        connection
+            .execute_batch("PRAGMA writable_schema=ON")
+            .and(outcome)
+            .map_err(|error| database_error("use", self.path(), error))
+    }
+
+    /// Reads a page of the live database. Once it is written, the new content is read;
+    /// page 1 stays the old one.
+    pub(crate) fn read_page(&self, page: u32, buffer: &mut [u8]) -> Result<()> {
+        if page == 0 || page > self.page_count || buffer.len() != self.page_1.len() {
+            fail!(
+                Internal,
+                "page {page} of {} cannot be read into {} bytes",
+                self.page_count,
+                buffer.len()
+            );
+        }
+        if page == 1 {
+            buffer.copy_from_slice(&self.page_1);
+            return Ok(());
+        }
+        read_page(self.connection(), page, buffer).map_err(|error| database_error("read", self.path(), error))
+    }
+
+    /// Commits, waiting `timeout` for readers to leave.
+    pub(crate) fn commit(self, timeout: Duration) -> Result<Committed> {
+        self.check_not_moved()?;
+        failpoint::reached("restore.before-commit")?;
+        match retry_commit(self.connection(), Instant::now() + timeout) {
+            Err(error) if is_busy(&error) => {
+                self.rollback()?;
+                return Ok(Committed::Busy);
+            }
+            outcome => outcome.map_err(|error| database_error("commit to", self.path(), error))?,
+        }
+        failpoint::reached("restore.after-commit")?;
+        self.live
+            .check_not_moved("what was written went into the old file, which is under another name now, or deleted")?;
+        // A transaction adds one, however many pages it writes.
+        let before = Header::parse(&self.page_1).map_or(0, |header| header.change_counter);
+        Ok(Committed::Done {
+            change_counter: before.wrapping_add(1),
+        })
+    }
+
+    /// Leaves the live database as it was.
+    pub(crate) fn rollback(self) -> Result<()> {
+        self.roll_back()
+            .map_err(|error| database_error("roll back", self.path(), error))
+    }
+
+    fn roll_back(&self) -> rusqlite::Result<()> {
+        if self.connection().is_autocommit() {
+            // After a commit; and after some errors (disk full) SQLite has rolled back by itself.
+            return Ok(());
+        }
+        self.connection().execute_batch("ROLLBACK")
+    }
+}
+
+impl Drop for WriteLock {
+    fn drop(&mut self) {
+        if let Err(error) = self.roll_back() {
+            tracing::warn!(%error, "the transaction could not be rolled back; the end of the connection does that");
+        }
+    }
 }
 
 /// Where SQLite may only read, `BEGIN IMMEDIATE` takes no lock and says nothing.
@@ -55,23 +204,26 @@ fn check_may_write(connection: &Connection) -> rusqlite::Result<()> {
     }
 }
 
-/// The first steps under the lock.
-fn prepare(connection: &Connection, is_empty_file: bool) -> rusqlite::Result<LivePage1> {
+/// Page 1 and the number of pages, first thing under the lock.
+fn look(connection: &Connection) -> rusqlite::Result<(Vec<u8>, u32)> {
     let page_size: u32 = connection.query_row("PRAGMA page_size", [], |row| row.get(0))?;
     let page_count: u32 = connection.query_row("PRAGMA page_count", [], |row| row.get(0))?;
-    let mut bytes = vec![0; page_size as usize];
-    read_page(connection, 1, &mut bytes)?;
+    let mut page_1 = vec![0; page_size as usize];
+    read_page(connection, 1, &mut page_1)?;
     connection.execute_batch(&format!("PRAGMA cache_size=-{CACHE_KIB}"))?;
-    if Header::parse(&bytes).is_some_and(|live| live.auto_vacuum == AutoVacuum::Full) {
-        // Otherwise the commit would move the image's pages about. Page 1 of the image says what
-        // the database is to be from then on.
-        connection.execute_batch("PRAGMA auto_vacuum=2")?;
+    Ok((page_1, page_count))
+}
+
+/// COMMIT until the readers have left or the time is over; then the last refusal.
+fn retry_commit(connection: &Connection, deadline: Instant) -> rusqlite::Result<()> {
+    loop {
+        match connection.execute_batch("COMMIT") {
+            Err(error) if is_busy(&error) && Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            outcome => return outcome,
+        }
     }
-    Ok(LivePage1 {
-        bytes,
-        // The transaction has given an empty file its first page, which is not there yet.
-        page_count: if is_empty_file { 0 } else { page_count },
-    })
 }
 
 pub(super) fn hindrance(live: &Header, image: &ImageHeader) -> Option<ReplaceReason> {

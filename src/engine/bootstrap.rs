@@ -6,7 +6,8 @@ use serde_json::{Map, Value, json};
 
 use super::find::{Found, everything_left_without};
 use super::good_states::speaks_against_it;
-use super::restore::restore_found;
+use super::overwrite::Only;
+use super::restore::restore_only;
 use super::target::Target;
 use super::{Context, create, sync};
 use crate::database::rows;
@@ -49,7 +50,9 @@ pub(crate) fn bootstrap(context: &Context) -> Result<Value> {
     for candidate in found.candidates {
         let bad = match read_all(context, &candidate) {
             Ok(()) => match restore(context, &database, &candidate) {
-                Ok(mut value) => {
+                // Somebody has written meanwhile.
+                Ok(None) => return Ok(json!({ "bootstrapped": false })),
+                Ok(Some(mut value)) => {
                     if !passed_over.is_empty() {
                         value["passedOver"] = json!(passed_over);
                     }
@@ -57,6 +60,10 @@ pub(crate) fn bootstrap(context: &Context) -> Result<Value> {
                 }
                 // Else it is about the database, or the disk where it is to be.
                 Err(error) if error.code == Code::SnapshotDamaged => error,
+                // A file that has come into being meanwhile was left as it is.
+                Err(error) if error.code == Code::DatabaseMoved && !is_empty(context, &database)? => {
+                    return Ok(json!({ "bootstrapped": false }));
+                }
                 Err(error) => return Err(error),
             },
             Err(error) if speaks_against_it(&error) && !is_of_the_network(&error) => error,
@@ -153,15 +160,18 @@ fn read_all(context: &Context, found: &Found) -> Result<()> {
     Ok(())
 }
 
-fn restore(context: &Context, database: &Path, found: &Found) -> Result<Value> {
-    let restored = restore_found(context, database, found)?;
+/// `None`: the database was no longer empty.
+fn restore(context: &Context, database: &Path, found: &Found) -> Result<Option<Value>> {
+    let Some(restored) = restore_only(context, database, found, Only::Empty)? else {
+        return Ok(None);
+    };
     let counts = rows::core_counts(database, &context.config.core_tables, context.deadline())?;
     let record = restored.told(context);
-    Ok(json!({
+    Ok(Some(json!({
         "bootstrapped": true,
         "snapshot": { "name": record.name, "timestamp": record.created_at, "checksum": record.checksum },
         "counts": named_counts(context, &counts),
-    }))
+    })))
 }
 
 /// Copies a snapshot that only the bucket has into the local tier, verified: it is read once

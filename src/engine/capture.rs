@@ -27,6 +27,8 @@ pub(crate) struct Captured {
     pub(crate) checksum: Option<String>,
     /// The newest snapshot before, when the image was compared with one.
     pub(crate) base: Option<Head>,
+    /// What a connection that stays open compares.
+    pub(crate) data_version: i64,
     identity: (u64, u64),
 }
 
@@ -52,6 +54,16 @@ pub(crate) fn identity(path: &Path) -> Option<(u64, u64)> {
 /// Captures `database`; pages that the newest snapshot in `heads` has are not stored again.
 pub(crate) fn capture(context: &Context, database: &Path, newest: Option<&Head>) -> Result<Captured> {
     let mut source = PageSource::open(database, context.config.lock_timeout())?;
+    capture_through(context, &mut source, database, newest)
+}
+
+/// The same through a connection that is there already.
+pub(crate) fn capture_through(
+    context: &Context,
+    source: &mut PageSource,
+    database: &Path,
+    newest: Option<&Head>,
+) -> Result<Captured> {
     let Some(identity) = identity(database) else {
         fail!(DatabaseMoved, "{} disappeared while it was opened", database.display());
     };
@@ -65,9 +77,8 @@ pub(crate) fn capture(context: &Context, database: &Path, newest: Option<&Head>)
         page_size,
         base.map(|(_, table, packs)| (table, packs)),
     )?;
-    let checksum = record(context, &mut source, &mut recorder)?;
+    let (checksum, data_version) = record(context, source, &mut recorder)?;
     source.check_not_moved()?;
-    drop(source);
     failpoint::reached("create.captured")?;
     let recording = recorder.finish()?;
     Ok(Captured {
@@ -75,24 +86,26 @@ pub(crate) fn capture(context: &Context, database: &Path, newest: Option<&Head>)
         page_size,
         checksum,
         base: base_head,
+        data_version,
         identity,
     })
 }
 
-/// Runs the passes; returns the checksum when a pass that was one instant worked it out.
-fn record(context: &Context, source: &mut PageSource, recorder: &mut Recorder) -> Result<Option<String>> {
+/// Runs the passes; returns the checksum when a pass that was one instant worked it out, and the
+/// version of the data at that instant.
+fn record(context: &Context, source: &mut PageSource, recorder: &mut Recorder) -> Result<(Option<String>, i64)> {
     let mark = source.begin()?;
     if mark.wal {
         let checksum = in_one_transaction(context, source, recorder, &mark, None)?;
         source.end()?;
-        return Ok(checksum);
+        return Ok((checksum, mark.data_version));
     }
     source.end()?;
     let (mut sliced, mut pass, mut took) = in_slices(context, source, recorder, true)?;
     let mut passes = 1;
     loop {
-        if sliced.unchanged.is_some() {
-            return Ok(pass.checksum);
+        if let Some(mark) = sliced.unchanged {
+            return Ok((pass.checksum, mark.data_version));
         }
         let stall = sliced.held.max(pass.hashing).mul_f64(1.2);
         let fits = stall <= context.config.max_writer_stall();
@@ -121,7 +134,7 @@ fn record(context: &Context, source: &mut PageSource, recorder: &mut Recorder) -
     source.end()?;
     let checksum = outcome?;
     recorder.store_spooled()?;
-    Ok(checksum)
+    Ok((checksum, mark.data_version))
 }
 
 type SlicedPass = (Sliced, super::recorder::Pass, Duration);

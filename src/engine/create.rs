@@ -6,7 +6,7 @@ use std::path::Path;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::capture::{Captured, capture};
+use super::capture::{Captured, capture, capture_through};
 use super::examine::{Facts, examine};
 use super::find::everything;
 use super::live_image::LiveImage;
@@ -14,6 +14,7 @@ use super::trash::Trash;
 use super::{Context, catalog, names, repack, upload};
 use crate::config::Check;
 use crate::database::connect::open_for_reading;
+use crate::database::source::PageSource;
 use crate::error::{Code, Error, Result, fail};
 use crate::failpoint;
 use crate::priority;
@@ -151,6 +152,22 @@ pub(crate) fn make(context: &Context, database: &Path, lineage: Uuid, heads: &[H
     publish(context, database, lineage, captured, new)
 }
 
+/// As [`make`], read through a connection that is there already. Returns the version of the data
+/// that it saw, which only this connection can compare.
+pub(crate) fn make_through(
+    context: &Context,
+    source: &mut PageSource,
+    database: &Path,
+    lineage: Uuid,
+    heads: &[Head],
+    new: New,
+) -> Result<(Head, i64)> {
+    let nearest = nearest(context, database, lineage, heads)?;
+    let captured = capture_through(context, source, database, nearest)?;
+    let version = captured.data_version;
+    Ok((publish(context, database, lineage, captured, new)?, version))
+}
+
 /// The snapshot that the database most likely still resembles: the newest one, or the one that
 /// was restored since.
 fn nearest<'a>(context: &Context, database: &Path, lineage: Uuid, heads: &'a [Head]) -> Result<Option<&'a Head>> {
@@ -256,6 +273,7 @@ pub(crate) fn publish(context: &Context, database: &Path, lineage: Uuid, capture
     if let Err(error) = cache::write(repository, &head, &table) {
         tracing::warn!(reason = %error, "the page-hash cache could not be written; the next snapshot reads the packs instead");
     }
+    repository.check_stored(&head, &recording.packs)?;
     match facts.finding {
         None => Ok(head),
         Some(finding) => Err(Error::new(

@@ -11,6 +11,7 @@ use crate::config::Check;
 use crate::database::image::Image;
 use crate::database::{check, image};
 use crate::error::{Code, Error, Result};
+use crate::repository::hash::StructureHash;
 use crate::repository::packed_pages::PackedPages;
 
 /// The state of a database.
@@ -20,6 +21,8 @@ pub(crate) struct Integrity {
     pub(crate) damage: Option<String>,
     /// Rows that point to missing rows. The file itself is sound.
     pub(crate) foreign_keys: Option<String>,
+    /// What was judged, by the hash of its page list; `None`: its pages could not be read.
+    pub(crate) judged: Option<StructureHash>,
 }
 
 /// Checks the database. The repository of `context` lends its lock and the space for the image,
@@ -42,6 +45,7 @@ impl Integrity {
         Self {
             damage: Some(why),
             foreign_keys: None,
+            judged: None,
         }
     }
 
@@ -60,11 +64,15 @@ fn check_image(context: &Context, database: &Path) -> Result<Integrity> {
     let heads = context.repository.readable_heads()?;
     let captured = capture(context, database, heads.last())?;
     captured.check_not_moved(database)?;
+    let judged = Some(captured.recording.table.list_hash()?);
     let packs = &captured.recording.packs;
     let pages = PackedPages::open(&**context.repository.local(), packs, captured.page_size)?;
     let live = LiveImage::new(Some(database), captured.recording.table, pages, captured.page_size);
     if live.page_count() == 0 {
-        return Ok(Integrity::default());
+        return Ok(Integrity {
+            judged,
+            ..Integrity::default()
+        });
     }
     let mut image = image::open(Box::new(live))?;
     let host = Arc::clone(&context.host);
@@ -74,7 +82,11 @@ fn check_image(context: &Context, database: &Path) -> Result<Integrity> {
         Some(_) => None,
         None => check::check_foreign_keys(&image)?,
     };
-    Ok(Integrity { damage, foreign_keys })
+    Ok(Integrity {
+        damage,
+        foreign_keys,
+        judged,
+    })
 }
 
 fn is_damage(error: &Error) -> bool {

@@ -22,6 +22,7 @@ mod list;
 mod live_image;
 mod metrics;
 mod names;
+mod overwrite;
 mod packed_image;
 mod pins;
 mod plan;
@@ -172,13 +173,14 @@ impl Context {
             operation,
             timeout,
         )?;
+        let held = Held::new(&self.repository, lock)?;
         self.repository.sweep_after_crash()?;
         self.repository.init()?;
         let marker = self.repository.mark_as_busy()?;
         unfinished::finish(self)?;
         Ok(Writing {
             _marker: marker,
-            _lock: lock,
+            _held: held,
         })
     }
 
@@ -205,7 +207,29 @@ impl Context {
 /// finds one only after a crash.
 struct Writing {
     _marker: tempfile::TempPath,
+    _held: Held,
+}
+
+/// While this lives, the repository is only changed where its path leads to the lock.
+struct Held {
+    repository: Repository,
     _lock: Lock,
+}
+
+impl Held {
+    fn new(repository: &Repository, lock: Lock) -> Result<Self> {
+        repository.hold(&lock)?;
+        Ok(Self {
+            repository: repository.clone(),
+            _lock: lock,
+        })
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.repository.let_go();
+    }
 }
 
 /// The path with links resolved; of a missing file, its folder's.

@@ -15,14 +15,18 @@ use super::create::{self, New};
 use super::find::Found;
 use super::good_states::{self, newest_good};
 use super::integrity::{Integrity, check_database};
-use super::restore::restore_found;
-use super::{Context, Writing, canonical, names, post_restore, reset};
+use super::overwrite::Only;
+use super::restore::{Restored, restore_found, restore_only};
+use super::{Context, canonical, names, post_restore, reset};
 use crate::config::Config;
 use crate::error::{Code, Error, Result, fail};
 use crate::repository::lineage;
 use crate::repository::manifest::{self, Head, Kind};
 use crate::repository::operations::{self, Operation};
 use crate::repository::restores::{self, Outcome, Restore};
+
+/// How often a database is judged that changes before it can be taken back.
+const JUDGEMENTS: u32 = 3;
 
 /// The main repository, and the one of the backups.
 pub(crate) struct Recovery<'a> {
@@ -106,24 +110,43 @@ impl<'a> Recovery<'a> {
     pub(crate) fn recover(&self, name: &str) -> Result<Value> {
         let database = self.main.database()?;
         let lock = self.main.lock_for_writing("recoverFromFailedRestore")?;
-        let integrity = check_database(&self.own, &database)?;
-        if let Some(damage) = &integrity.damage {
+        for _ in 0..JUDGEMENTS {
+            let integrity = check_database(&self.own, &database)?;
+            let Some(damage) = &integrity.damage else {
+                return Ok(json!({
+                    "state": if self.took_place(&database, name)? { "restored" } else { "unchanged" },
+                    "problems": integrity.problems(),
+                    "snapshot": null,
+                    "passedOver": [],
+                }));
+            };
             tracing::warn!(
                 damage,
                 "the database is damaged and is taken back to the newest good state"
             );
-            return self.take_back(&database, lock, &integrity);
+            if let Some((restored, passed_over)) = self.take_back(&database, &integrity)? {
+                post_restore::run(self.main, &database, lock, &restored)?;
+                return Ok(json!({
+                    "state": "rolledBack",
+                    "problems": integrity.problems(),
+                    "snapshot": restored.told(self.main),
+                    "passedOver": passed_over,
+                }));
+            }
+            tracing::warn!("the database has changed since it was judged, and is judged again");
         }
-        Ok(json!({
-            "state": if self.took_place(&database, name)? { "restored" } else { "unchanged" },
-            "problems": integrity.problems(),
-            "snapshot": null,
-            "passedOver": [],
-        }))
+        fail!(
+            WritersTooBusy,
+            "{} is written to all the time, so what was found damaged is never what would be overwritten; nothing was \
+             changed. Stop what writes to it, and call again",
+            database.display()
+        )
     }
 
-    fn take_back(&self, database: &Path, lock: Writing, integrity: &Integrity) -> Result<Value> {
-        let reading = self.own.lock_for_reading("recoverFromFailedRestore")?;
+    /// Restores the newest good state, with the reasons why newer ones were passed over. `None`: the
+    /// database is no longer the one that was judged.
+    fn take_back(&self, database: &Path, integrity: &Integrity) -> Result<Option<(Restored, Vec<String>)>> {
+        let _reading = self.own.lock_for_reading("recoverFromFailedRestore")?;
         let good_states::Candidates { found, unreadable } = good_states::newest_first(self.main, &self.own, database)?;
         let mut passed_over = Vec::new();
         for candidate in found {
@@ -136,16 +159,9 @@ impl<'a> Recovery<'a> {
                 passed_over.push(format!("{}: {reason}", candidate.name()));
                 continue;
             }
-            let restored = restore_found(self.main, database, &candidate)?;
-            drop(reading);
-            post_restore::run(self.main, database, lock, &restored)?;
+            let restored = restore_only(self.main, database, &candidate, Only::Judged(integrity.judged))?;
             passed_over.extend(unreadable);
-            return Ok(json!({
-                "state": "rolledBack",
-                "problems": integrity.problems(),
-                "snapshot": restored.told(self.main),
-                "passedOver": passed_over,
-            }));
+            return Ok(restored.map(|restored| (restored, passed_over)));
         }
         passed_over.extend(unreadable);
         Err(Error::new(

@@ -5,14 +5,12 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::Context;
-use super::safety::{self, Before};
-use crate::database::rows::reset_database;
-use crate::database::watch::CommitWatch;
-use crate::error::{Result, fail};
+use super::overwrite::{Only, Overwritten, Ran, Work, overwrite};
+use super::safety::Safety;
+use crate::database::live::Live;
+use crate::database::write_lock::WriteLock;
+use crate::error::{Code, Error, Result, fail};
 use crate::repository::manifest::Head;
-
-/// Safety snapshots that are made while others commit before the reset is given up.
-const ATTEMPTS: u32 = 3;
 
 /// Deletes every row and keeps the schema. Nothing is deleted when the safety snapshot fails.
 pub(crate) fn reset(context: &Context) -> Result<Value> {
@@ -25,9 +23,15 @@ pub(crate) fn reset(context: &Context) -> Result<Value> {
         );
     }
     let _lock = context.lock_for_writing("_resetDatabase")?;
-    let head = safety_snapshot(context, &database)?;
-    context.host.check_alive()?;
-    reset_database(&database, context.deadline())?;
+    let mut resetting = Resetting {
+        context,
+        database: &database,
+        before: None,
+    };
+    let outcome = overwrite(context, &database, Only::Always, &mut resetting)?;
+    let (Overwritten::Done, Some(head)) = (outcome, resetting.before) else {
+        return Err(unreadable(&database));
+    };
     Ok(json!({
         "backupPath": context.repository.local().locate(&head.key()),
         "snapshot": head.name,
@@ -35,26 +39,40 @@ pub(crate) fn reset(context: &Context) -> Result<Value> {
     }))
 }
 
-/// A safety snapshot that nobody has committed after, as far as a short time allows.
-fn safety_snapshot(context: &Context, database: &Path) -> Result<Head> {
-    let watch = CommitWatch::start(database, context.config.lock_timeout())?;
-    for _ in 0..ATTEMPTS {
-        match safety::store(context, database)? {
-            Before::Stored(head) if !watch.somebody_committed()? => return Ok(*head),
-            Before::Stored(head) => context.repository.remove_manifest(head.id)?,
-            Before::TooBusy => {}
-            Before::Unreadable => {
-                fail!(
-                    DatabaseCorrupt,
-                    "{} cannot be read, so no safety snapshot could be made; nothing was reset",
-                    database.display()
-                )
-            }
-        }
+struct Resetting<'a> {
+    context: &'a Context,
+    database: &'a Path,
+    /// What the database held.
+    before: Option<Head>,
+}
+
+impl Work for Resetting<'_> {
+    fn page_size(&self) -> Option<u32> {
+        None
     }
-    fail!(
-        WritersTooBusy,
-        "{} is written to all the time, so no safety snapshot is up to date; nothing was reset",
-        database.display()
+
+    fn prepare(&mut self, _live: &Live, _safety: Option<&Safety>) -> Result<()> {
+        Ok(())
+    }
+
+    fn go_on_without_pages(&self) -> Result<()> {
+        Err(unreadable(self.database))
+    }
+
+    fn run(&mut self, lock: WriteLock, safety: Option<&Safety>) -> Result<Ran> {
+        self.before = safety.map(|safety| safety.head.clone());
+        lock.delete_everything()?;
+        self.context.host.check_alive()?;
+        lock.commit(self.context.config.commit_timeout()).map(Ran::Committed)
+    }
+}
+
+fn unreadable(database: &Path) -> Error {
+    Error::new(
+        Code::DatabaseCorrupt,
+        format!(
+            "{} cannot be read, so no safety snapshot could be made; nothing was reset",
+            database.display()
+        ),
     )
 }

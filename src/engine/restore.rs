@@ -10,7 +10,8 @@ use uuid::Uuid;
 
 use super::capture::identity;
 use super::find::{Found, find};
-use super::restore_in_place::{self, InPlace};
+use super::overwrite::{Only, Overwritten};
+use super::restore_in_place;
 use super::target::{Target, check_restorable};
 use super::{Context, catalog, create, export, post_restore};
 use crate::database::raw_files::file_error;
@@ -55,14 +56,31 @@ impl Restored {
 
 /// Restores under the lock, and writes journal and table.
 pub(crate) fn restore_found(context: &Context, database: &Path, found: &Found) -> Result<Restored> {
+    match restore_only(context, database, found, Only::Always)? {
+        Some(restored) => Ok(restored),
+        None => fail!(Internal, "a restore over anything asked for something"),
+    }
+}
+
+/// As [`restore_found`], over a database that is what `only` says; `None` when it is not.
+pub(crate) fn restore_only(context: &Context, database: &Path, found: &Found, only: Only) -> Result<Option<Restored>> {
     check_restorable(found)?;
     let mut entry = begin_entry(database, found);
-    let outcome = open_target(context, found).and_then(|mut target| apply(context, database, &mut target, &mut entry));
+    let outcome =
+        open_target(context, found).and_then(|mut target| apply(context, database, only, &mut target, &mut entry));
     match outcome {
-        Ok(()) => {
+        Ok(true) => {
             finish(context, database, found, &mut entry)?;
             let record = restored_record(context, found, &entry)?;
-            Ok(Restored { record, entry })
+            Ok(Some(Restored { record, entry }))
+        }
+        Ok(false) => {
+            entry.outcome = Outcome::Failed;
+            entry.message = Some("the database is not what it was taken for; nothing was changed".to_owned());
+            entry.save(&context.repository)?;
+            entry.tell(&context.repository)?;
+            create::clean_up(context);
+            Ok(None)
         }
         Err(error) => {
             entry.outcome = Outcome::Failed;
@@ -95,7 +113,8 @@ fn open_target(context: &Context, found: &Found) -> Result<Target> {
     }
 }
 
-fn apply(context: &Context, database: &Path, target: &mut Target, entry: &mut Restore) -> Result<()> {
+/// Whether the database was what `only` says, and holds the image now.
+fn apply(context: &Context, database: &Path, only: Only, target: &mut Target, entry: &mut Restore) -> Result<bool> {
     match database.metadata() {
         Ok(metadata) if !metadata.is_file() => {
             fail!(
@@ -104,11 +123,14 @@ fn apply(context: &Context, database: &Path, target: &mut Target, entry: &mut Re
                 database.display()
             )
         }
-        Ok(_) => match restore_in_place::restore(context, database, target, entry)? {
-            InPlace::Done => Ok(()),
-            InPlace::Impossible(reason) => replace(context, database, target, entry, &reason),
+        Ok(_) => match restore_in_place::restore(context, database, only, target, entry)? {
+            Overwritten::Done => Ok(true),
+            Overwritten::NotAsWanted => Ok(false),
+            Overwritten::Impossible(reason) => replace(context, database, target, entry, &reason).map(|()| true),
         },
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => new_file(context, database, target, entry),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            new_file(context, database, target, entry).map(|()| true)
+        }
         Err(error) => Err(file_error("look at", database, error)),
     }
 }

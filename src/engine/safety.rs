@@ -2,33 +2,49 @@
 //! restore: where pages cannot be read through SQLite, the raw files are copied.
 
 use std::path::Path;
+use std::time::Instant;
 
-use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::recorder::{Changed, Recorder};
 use super::{Context, create, names};
 use crate::config::Check;
-use crate::database::raw_files;
+use crate::database::live::Live;
+use crate::database::raw_files::RawFiles;
 use crate::database::source::{BATCH_BYTES, Batch};
-use crate::database::target::RestoreTransaction;
-use crate::error::{Code, Result};
+use crate::database::write_lock::WriteLock;
+use crate::error::{Code, Error, Result, fail};
 use crate::repository::lineage;
 use crate::repository::manifest::{self, Description, Head, Kind};
+use crate::repository::pack::PackEntry;
 use crate::repository::page_table::PageTable;
 use crate::repository::snapshot::Snapshot;
 
 /// What could be done before the write lock.
 pub(crate) enum Before {
-    Stored(Box<Head>),
-    /// Too much is written for a copy without a lock; it is made under the write lock.
-    TooBusy,
+    Stored(Box<Copied>),
+    /// Too much is written for a copy without a lock.
+    TooBusy(Error),
     /// The database cannot be read page by page.
     Unreadable,
 }
 
-/// Stores the live database as it is now, unchecked.
-pub(crate) fn store(context: &Context, database: &Path) -> Result<Before> {
+/// The database as it was once.
+pub(crate) struct Copied {
+    pub(crate) safety: Safety,
+    /// As the connection that copied it saw it; while it sees no other, the copy is what the database holds.
+    pub(crate) version: i64,
+}
+
+/// The snapshot that has the pages of the live database, and where they are.
+pub(crate) struct Safety {
+    pub(crate) head: Head,
+    pub(crate) table: PageTable,
+    pub(crate) packs: Vec<PackEntry>,
+}
+
+/// Stores the live database as it is now, unchecked, in the place of the safety snapshot `stale`.
+pub(crate) fn store(context: &Context, database: &Path, live: &Live, stale: Option<Uuid>) -> Result<Before> {
     let heads = context.repository.readable_heads()?;
     let created_at = create::now();
     let new = create::New {
@@ -39,77 +55,92 @@ pub(crate) fn store(context: &Context, database: &Path) -> Result<Before> {
         created_at,
     };
     let lineage = lineage::claim(&context.repository, database, &heads)?;
-    match create::make(context, database, lineage, &heads, new) {
-        Ok(head) => Ok(Before::Stored(Box::new(head))),
+    let stored = live
+        .source(context.config.lock_timeout())
+        .and_then(|mut source| create::make_through(context, &mut source, database, lineage, &heads, new));
+    match stored {
+        Ok((head, version)) => {
+            if let Some(stale) = stale {
+                context.repository.remove_manifest(stale)?;
+            }
+            let safety = open(context, head)?;
+            Ok(Before::Stored(Box::new(Copied { safety, version })))
+        }
         Err(error) => {
             create::clean_up(context);
-            match error.code {
-                Code::WritersTooBusy => Ok(Before::TooBusy),
-                Code::DatabaseCorrupt | Code::DatabaseInvalid | Code::DatabaseEncrypted | Code::Internal => {
-                    tracing::warn!(reason = %error, "the database cannot be read page by page before the restore; its files are copied as they are");
-                    Ok(Before::Unreadable)
-                }
-                // No property of the database: it would hit the restore as well.
-                _ => Err(error),
+            if error.code == Code::WritersTooBusy {
+                return Ok(Before::TooBusy(error));
             }
+            if is_unreadable(&error) {
+                tracing::warn!(reason = %error, "the database cannot be read page by page before it is overwritten; its files are copied as they are");
+                return Ok(Before::Unreadable);
+            }
+            // No property of the database: it would hit what comes next as well.
+            Err(error)
         }
     }
 }
 
+/// Whether the database itself is why its pages cannot be read.
+pub(crate) fn is_unreadable(error: &Error) -> bool {
+    matches!(
+        error.code,
+        Code::DatabaseCorrupt | Code::DatabaseInvalid | Code::DatabaseEncrypted | Code::Internal
+    )
+}
+
 /// Copies the raw files of a database that SQLite cannot read into the repository, as the last
-/// resort. No connection may be open.
-pub(crate) fn copy_raw(context: &Context, database: &Path, at: Timestamp) -> Result<()> {
+/// resort. Under the write lock.
+pub(crate) fn copy_raw(context: &Context, raw: &RawFiles, reason: &Error) -> Result<()> {
     let folder = context
         .repository
-        .path(&format!("local/kept/{at:.3}").replace(':', "-"));
-    let copied = raw_files::copy_set(database, &folder, context.repository.root())?;
-    tracing::warn!(folder = %folder.display(), files = copied as u64, "the files of the damaged database were copied");
+        .path(&format!("local/kept/{:.3}", create::now()).replace(':', "-"));
+    context.repository.check_held()?;
+    let copied = raw.copy(&folder, context.repository.root())?;
+    tracing::warn!(%reason, folder = %folder.display(), files = copied as u64, "the files of the damaged database were copied; every page is overwritten");
     Ok(())
 }
 
-/// The live database under the write lock: where its pages are, and the snapshot that has them.
-pub(crate) struct Safety {
-    pub(crate) head: Head,
-    pub(crate) table: PageTable,
-}
-
-/// The safety snapshot `head`, which is still what the database holds.
-pub(crate) fn reopen(context: &Context, head: &Head) -> Result<Safety> {
-    let snapshot = Snapshot::open(&**context.repository.local(), head)?;
+fn open(context: &Context, head: Head) -> Result<Safety> {
+    let snapshot = Snapshot::open(&**context.repository.local(), &head)?;
     Ok(Safety {
-        head: head.clone(),
+        head,
         table: snapshot.page_table(&context.repository.scratch()?)?,
+        packs: snapshot.manifest.packs,
     })
 }
 
-/// Records under the write lock what changed since the snapshot `before` was stored, and
-/// replaces it.
-pub(crate) fn complete(
-    context: &Context,
-    database: &Path,
-    transaction: &mut RestoreTransaction,
-    before: Option<&Head>,
-) -> Result<Safety> {
-    let page_size = transaction.page_size();
-    let base = before.filter(|head| head.page_size == page_size).map(|head| {
-        let snapshot = Snapshot::open(&**context.repository.local(), head)?;
-        let table = snapshot.page_table(&context.repository.scratch()?)?;
-        Ok::<_, crate::error::Error>((table, snapshot.manifest.packs))
-    });
-    let mut recorder = Recorder::new(&context.repository, page_size, base.transpose()?)?;
+/// Records under the write lock what has changed since `before` was stored, and replaces it.
+/// Writers wait meanwhile, so reading and hashing may take `maxWriterStallMs`.
+pub(crate) fn complete(context: &Context, database: &Path, lock: &WriteLock, before: Option<Safety>) -> Result<Safety> {
+    let page_size = lock.page_size();
+    let (before, base) = match before {
+        Some(Safety { head, table, packs }) if head.page_size == page_size => (Some(head), Some((table, packs))),
+        Some(Safety { head, .. }) => (Some(head), None),
+        None => (None, None),
+    };
+    let (begun, limit) = (Instant::now(), context.config.max_writer_stall());
+    let mut recorder = Recorder::new(&context.repository, page_size, base)?;
     let ((), pass) = recorder.pass(Changed::Spool, true, |sink| {
         let mut next = 1;
-        while next <= transaction.page_count() {
+        while next <= lock.page_count() {
             context.host.check_alive()?;
+            if begun.elapsed() > limit {
+                fail!(
+                    WritersTooBusy,
+                    "what has changed could not be found within maxWriterStallMs ({} ms)",
+                    limit.as_millis()
+                );
+            }
             let mut batch = Batch {
                 first_page: next,
-                of_pages: transaction.page_count(),
+                of_pages: lock.page_count(),
                 data: Vec::with_capacity(BATCH_BYTES),
             };
-            while next <= transaction.page_count() && batch.data.len() < BATCH_BYTES {
+            while next <= lock.page_count() && batch.data.len() < BATCH_BYTES {
                 let start = batch.data.len();
                 batch.data.resize(start + page_size as usize, 0);
-                transaction.read_page(next, &mut batch.data[start..])?;
+                lock.read_page(next, &mut batch.data[start..])?;
                 next += 1;
             }
             sink(batch)?;
@@ -117,13 +148,14 @@ pub(crate) fn complete(
         Ok(())
     })?;
     let recording = recorder.finish()?;
-    if let Some(head) = before
+    if let Some(head) = &before
         && pass.changed == 0
         && recording.table.pages() == head.page_count
     {
         return Ok(Safety {
             head: head.clone(),
             table: recording.table,
+            packs: recording.packs,
         });
     }
     let heads = context.repository.readable_heads()?;
@@ -140,8 +172,8 @@ pub(crate) fn complete(
         database_name: lineage::file_name(database),
         page_size,
         checksum: pass.checksum.unwrap_or_default(),
-        is_empty: before.is_some_and(|head| head.is_empty),
-        core_counts: before.map(|head| head.core_counts.clone()).unwrap_or_default(),
+        is_empty: before.as_ref().is_some_and(|head| head.is_empty),
+        core_counts: before.as_ref().map(|head| head.core_counts.clone()).unwrap_or_default(),
         check: "none".to_owned(),
         finding: None,
         stored_bytes: new_packs.iter().map(|pack| pack.size).sum(),
@@ -159,5 +191,6 @@ pub(crate) fn complete(
     Ok(Safety {
         head,
         table: recording.table,
+        packs: recording.packs,
     })
 }

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use tempfile::{NamedTempFile, TempPath};
 use uuid::Uuid;
 
+use super::lock::Lock;
 use super::manifest::{self, Head, Manifest};
 use super::pack::{self, PackEntry, VERSION};
 use super::survey::{self, Survey, Without};
@@ -82,6 +83,41 @@ impl Repository {
             encryption: None,
         };
         self.replace_json(DESCRIPTION, &description)
+    }
+
+    /// While `lock` is held, nothing is written or removed where the folder's path no longer leads to it.
+    pub(crate) fn hold(&self, lock: &Lock) -> Result<()> {
+        lock.anchor(self.folder.anchor())
+    }
+
+    /// The lock is given back.
+    pub(crate) fn let_go(&self) {
+        self.folder.anchor().weigh();
+    }
+
+    /// Fails when the lock that is held is no longer the one at the folder's path.
+    pub(crate) fn check_held(&self) -> Result<()> {
+        self.folder.anchor().check()
+    }
+
+    /// Looks at what was stored through the folder's path as it is now. Before that, nobody is told
+    /// that it is there.
+    pub(crate) fn check_stored(&self, head: &Head, packs: &[PackEntry]) -> Result<()> {
+        let manifest = Some((head.key(), None));
+        let packs = packs.iter().map(|pack| (pack.key(), Some(pack.size)));
+        for (key, size) in manifest.into_iter().chain(packs) {
+            let path = self.path(&key);
+            let found = path.metadata().map(|found| found.len());
+            if !found.as_ref().is_ok_and(|found| size.is_none_or(|size| size == *found)) {
+                self.check_held()?;
+                fail!(
+                    RepositoryMoved,
+                    "{} was stored and is no longer there; look what has become of SNAPSHOT_DIR, and call again",
+                    path.display()
+                );
+            }
+        }
+        self.check_held()
     }
 
     pub(crate) fn root(&self) -> &Path {
@@ -302,6 +338,7 @@ impl Repository {
 
     /// Moves a small file that cannot be understood out of the way, to `<key>.damaged`.
     pub(crate) fn set_aside(&self, key: &str) -> Result<()> {
+        self.check_held()?;
         let from = self.path(key);
         std::fs::rename(&from, self.path(&format!("{key}.damaged")))
             .map_err(|error| io_error("move aside", &from, error))?;
@@ -309,6 +346,7 @@ impl Repository {
     }
 
     fn replace_with(&self, mut file: NamedTempFile, key: &str, value: &impl Serialize) -> Result<()> {
+        self.check_held()?;
         let target = self.path(key);
         if let Some(folder) = target.parent() {
             make_folder(folder, self.root())?;

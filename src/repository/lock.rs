@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Code, Error, Result};
-use crate::storage::{adopt, io_error, make_folder};
+use crate::error::{Code, Error, Result, fail};
+use crate::storage::{Anchor, adopt, io_error, is_at, make_folder};
 
 /// How often a waiting operation looks again.
 const POLL: Duration = Duration::from_millis(20);
@@ -26,6 +26,7 @@ struct Holder {
 #[derive(Debug)]
 pub(crate) struct Lock {
     file: File,
+    path: PathBuf,
     /// Names us while we hold the lock exclusively.
     holder: Option<PathBuf>,
 }
@@ -79,33 +80,23 @@ impl Lock {
         operation: &str,
         timeout: Duration,
     ) -> Result<Self> {
-        let folder = root.join("local");
-        make_folder(&folder, root)?;
-        let path = folder.join(subject.file());
-        let is_new = !path.exists();
-        let file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .read(true)
-            .write(true)
-            .open(&path)
-            .map_err(|error| io_error("open the lock", &path, error))?;
-        if is_new {
-            adopt(&path, root)?;
-        }
         let deadline = Instant::now() + timeout;
-        loop {
-            let attempt = match mode {
-                Mode::Shared => file.try_lock_shared(),
-                Mode::Exclusive => file.try_lock(),
-            };
-            match attempt {
-                Ok(()) => break,
-                Err(TryLockError::WouldBlock) if Instant::now() < deadline => std::thread::sleep(POLL),
-                Err(TryLockError::WouldBlock) => return Err(busy(root, subject, timeout)),
-                Err(TryLockError::Error(error)) => return Err(io_error("lock", &path, error)),
+        let (file, path) = loop {
+            let (file, path) = open_file(root, subject)?;
+            wait_for(&file, &path, mode, deadline, || busy(root, subject, timeout))?;
+            // Whoever comes next locks what is at the path then; on anything else we would not be alone.
+            let is_there = is_at(&file, &path).map_err(|error| io_error("look at the lock", &path, error))?;
+            if is_there {
+                break (file, path);
             }
-        }
+            if Instant::now() >= deadline {
+                fail!(
+                    RepositoryMoved,
+                    "{} was replaced while it was waited for; nothing was changed",
+                    path.display()
+                );
+            }
+        };
         // Only for messages, all of it: failing must not fail the operation.
         if mode == Mode::Shared {
             // The writer before is gone, and is not to be blamed for a reader.
@@ -122,13 +113,55 @@ impl Lock {
             }
         }
         let holder = (mode == Mode::Exclusive).then(|| subject.holder_path(root));
-        Ok(Self { file, holder })
+        Ok(Self { file, path, holder })
+    }
+
+    /// From now on `anchor` tells whether this lock is still the one at its path: whoever finds
+    /// another file there, or none, may get a lock of their own.
+    pub(super) fn anchor(&self, anchor: &Anchor) -> Result<()> {
+        anchor.cast(&self.path, &self.file)
+    }
+}
+
+fn open_file(root: &Path, subject: Subject) -> Result<(File, PathBuf)> {
+    let folder = root.join("local");
+    make_folder(&folder, root)?;
+    let path = folder.join(subject.file());
+    let is_new = !path.exists();
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .read(true)
+        .write(true)
+        .open(&path)
+        .map_err(|error| io_error("open the lock", &path, error))?;
+    if is_new {
+        adopt(&path, root)?;
+    }
+    Ok((file, path))
+}
+
+fn wait_for(file: &File, path: &Path, mode: Mode, deadline: Instant, busy: impl FnOnce() -> Error) -> Result<()> {
+    loop {
+        let attempt = match mode {
+            Mode::Shared => file.try_lock_shared(),
+            Mode::Exclusive => file.try_lock(),
+        };
+        match attempt {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => std::thread::sleep(POLL),
+            Err(TryLockError::WouldBlock) => return Err(busy()),
+            Err(TryLockError::Error(error)) => return Err(io_error("lock", path, error)),
+        }
     }
 }
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        if let Some(holder) = &self.holder {
+        // Where another file has taken the lock's place, the name may be another holder's.
+        if let Some(holder) = &self.holder
+            && is_at(&self.file, &self.path).unwrap_or(false)
+        {
             let _ = std::fs::remove_file(holder);
         }
         let _ = self.file.unlock();

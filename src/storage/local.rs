@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use tempfile::NamedTempFile;
 
+use super::anchor::Anchor;
 use super::{Object, Reader, Staged, Store};
 use crate::error::{Code, Error, Result};
 use crate::failpoint;
@@ -20,11 +21,20 @@ pub(crate) const SCRATCH: &str = "local/scratch";
 #[derive(Clone, Debug)]
 pub(crate) struct LocalStore {
     root: PathBuf,
+    /// While an operation holds the lock: nothing is written or removed in another folder.
+    anchor: Anchor,
 }
 
 impl LocalStore {
     pub(crate) fn new(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into() }
+        Self {
+            root: root.into(),
+            anchor: Anchor::default(),
+        }
+    }
+
+    pub(crate) fn anchor(&self) -> &Anchor {
+        &self.anchor
     }
 
     pub(crate) fn root(&self) -> &Path {
@@ -38,6 +48,7 @@ impl LocalStore {
 
     /// The scratch folder, made if needed.
     pub(crate) fn scratch(&self) -> Result<PathBuf> {
+        self.anchor.check()?;
         let folder = self.root.join(SCRATCH);
         make_folder(&folder, &self.root)?;
         Ok(folder)
@@ -62,6 +73,7 @@ impl Store for LocalStore {
         adopt(file.path(), &self.root)?;
         Ok(Box::new(StagedFile {
             root: self.root.clone(),
+            anchor: self.anchor.clone(),
             target: self.path(key),
             file,
         }))
@@ -93,6 +105,7 @@ impl Store for LocalStore {
     }
 
     fn remove(&self, key: &str) -> Result<()> {
+        self.anchor.check()?;
         let path = self.path(key);
         match fs::remove_file(&path) {
             Ok(()) => sync_folder(path.parent().unwrap_or(&self.root)),
@@ -150,6 +163,7 @@ fn modified(metadata: &fs::Metadata) -> Timestamp {
 
 struct StagedFile {
     root: PathBuf,
+    anchor: Anchor,
     target: PathBuf,
     file: NamedTempFile,
 }
@@ -165,6 +179,7 @@ impl Write for StagedFile {
 
 impl Staged for StagedFile {
     fn publish(self: Box<Self>) -> Result<()> {
+        self.anchor.check()?;
         make_folder(self.target.parent().unwrap_or(&self.root), &self.root)?;
         publish(self.file, &self.target)
     }

@@ -2,6 +2,7 @@
 //!
 //! The trait's comments are the specification; `conformance` runs over every store.
 
+mod anchor;
 #[cfg(test)]
 mod conformance;
 mod local;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+pub(crate) use anchor::{Anchor, is_at};
 pub(crate) use local::{
     LocalStore, SCRATCH, adopt, io_error, make_folder, publish, rename_no_replace, replace, sync_folder,
 };

@@ -2,7 +2,7 @@
 
 use rusqlite::Connection;
 
-use super::super::{Begin, Committed, ReplaceReason, RestoreTransaction};
+use super::super::{Begin, Committed, ReplaceReason};
 use crate::database::testing::*;
 use crate::error::Code;
 
@@ -104,10 +104,10 @@ fn an_empty_file_has_no_pages() {
     let path = place.path("app.db");
     std::fs::write(&path, b"").unwrap();
     let image = place.image(&filling(10));
-    let Begin::Ready(restore) = RestoreTransaction::begin(&path, &header_of(&image), in_ms(100)).unwrap() else {
+    let Begin::Ready(restore) = begin(&path, &header_of(&image), in_ms(100)).unwrap() else {
         panic!("not ready");
     };
-    assert_eq!(restore.page_count(), 0);
+    assert_eq!(restore.lock().page_count(), 0);
     restore.rollback().unwrap();
     assert_eq!(std::fs::metadata(&path).unwrap().len(), 0);
 }
@@ -220,7 +220,7 @@ fn an_image_that_is_none_is_refused() {
     let path = place.database("app.db", &filling(20));
     let mut header = header_of(&place.image(&filling(20)));
     header.page1[0] = 0;
-    let error = RestoreTransaction::begin(&path, &header, in_ms(100)).err().unwrap();
+    let error = begin(&path, &header, in_ms(100)).err().unwrap();
     assert_eq!(error.code, Code::SnapshotDamaged);
 }
 

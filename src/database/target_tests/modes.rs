@@ -234,9 +234,7 @@ fn a_page_that_was_forgotten_is_noticed() {
     let path = place.database("app.db", &filling(10));
     let before = pages(&path);
     let image = place.image(&filling(200));
-    let Ok(crate::database::target::Begin::Ready(restore)) =
-        super::super::RestoreTransaction::begin(&path, &header_of(&image), in_ms(100))
-    else {
+    let Ok(crate::database::target::Begin::Ready(restore)) = begin(&path, &header_of(&image), in_ms(100)) else {
         panic!("not ready");
     };
     let error = restore.commit(std::time::Duration::ZERO).unwrap_err();
@@ -252,7 +250,8 @@ fn the_commit_is_to_survive_a_power_loss() {
         let path = place.database("app.db", &format!("{mode} DROP TABLE IF EXISTS item; {}", filling(20)));
         let restore = write_differences(&path, &image).unwrap();
         let synchronous: i64 = restore
-            .connection
+            .lock()
+            .connection()
             .query_row("PRAGMA synchronous", [], |row| row.get(0))
             .unwrap();
         assert_eq!(synchronous, 3, "EXTRA");
@@ -266,9 +265,9 @@ fn page_1_is_read_as_it_was_before_the_lock() {
     let image = place.image(&filling(10));
     let path = place.database("app.db", &vacuuming(AutoVacuum::Full, 500));
     let before = pages(&path);
-    let mut restore = write_differences(&path, &image).unwrap();
-    let mut page = vec![0; restore.page_size() as usize];
-    restore.read_page(1, &mut page).unwrap();
+    let restore = write_differences(&path, &image).unwrap();
+    let mut page = vec![0; restore.lock().page_size() as usize];
+    restore.lock().read_page(1, &mut page).unwrap();
     assert!(page == before[0]);
     assert_eq!(restore.live().auto_vacuum, AutoVacuum::Full);
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
-use super::super::{Begin, Committed, RestoreTransaction};
+use super::super::{Begin, Committed};
 use crate::database::testing::*;
 use crate::error::Code;
 
@@ -198,12 +198,12 @@ fn a_hot_journal_is_rolled_back_first() {
     );
     drop(other);
     assert!(place.path("app.db-journal").exists());
-    let Begin::Ready(mut restoring) = RestoreTransaction::begin(&path, &header_of(&image), in_ms(100)).unwrap() else {
+    let Begin::Ready(restoring) = begin(&path, &header_of(&image), in_ms(100)).unwrap() else {
         panic!("not ready");
     };
     let mut page = vec![0; 4096];
     for (number, old) in (1..).zip(&old) {
-        restoring.read_page(number, &mut page).unwrap();
+        restoring.lock().read_page(number, &mut page).unwrap();
         assert!(page == *old, "page {number}");
     }
     restoring.rollback().unwrap();
@@ -228,7 +228,7 @@ fn a_file_that_was_replaced_meanwhile_is_noticed() {
 }
 
 fn begin_error(path: &std::path::Path, image: &[u8], milliseconds: u64) -> crate::error::Error {
-    match RestoreTransaction::begin(path, &header_of(image), in_ms(milliseconds)) {
+    match begin(path, &header_of(image), in_ms(milliseconds)) {
         Ok(_) => panic!("the lock was to be had"),
         Err(error) => error,
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::super::{Begin, Committed, RestoreTransaction};
+use super::super::{Begin, Committed};
 use crate::database::header::lock_byte_page;
 use crate::database::testing::*;
 
@@ -83,7 +83,7 @@ fn beyond_the_lock_byte_page() {
     let mut header = header_of(&small);
     header.page_count = page_count;
     header.page1 = page(1);
-    let Begin::Ready(mut restoring) = RestoreTransaction::begin(&path, &header, in_ms(1000)).unwrap() else {
+    let Begin::Ready(mut restoring) = begin(&path, &header, in_ms(1000)).unwrap() else {
         panic!("not ready");
     };
     for number in 2..=page_count {
