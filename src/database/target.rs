@@ -33,10 +33,6 @@ pub(crate) struct ImageHeader {
 }
 
 /// What can be done with the live file.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "there is one per restore, and it is taken apart at once"
-)]
 pub(crate) enum Begin {
     Ready(RestoreTransaction),
     /// It cannot take the image in place: see [`super::offline::replace`]. The lock is given back.

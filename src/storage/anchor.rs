@@ -11,13 +11,24 @@ use crate::error::{Code, Error, Result, fail};
 /// A file that is held open, and that the path of the folder leads to as long as the folder is
 /// the one that the operation began with. Clones share it.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Anchor(Arc<Mutex<Option<(PathBuf, (u64, u64))>>>);
+pub(crate) struct Anchor(Arc<Mutex<Option<Place>>>);
+
+/// Where a file has to be.
+#[derive(Debug)]
+struct Place {
+    path: PathBuf,
+    /// Device and inode.
+    file: (u64, u64),
+}
 
 impl Anchor {
     /// From now on `file`, which is open, has to be what `path` leads to.
     pub(crate) fn cast(&self, path: &Path, file: &File) -> Result<()> {
         let file = file.metadata().map_err(|error| gone(path).because(error))?;
-        *self.place() = Some((path.to_owned(), identity(&file)));
+        *self.place() = Some(Place {
+            path: path.to_owned(),
+            file: identity(&file),
+        });
         Ok(())
     }
 
@@ -29,12 +40,12 @@ impl Anchor {
     /// Fails when the path leads to another file, or to none.
     pub(crate) fn check(&self) -> Result<()> {
         match &*self.place() {
-            Some((path, expected)) => check_is_at(path, *expected),
+            Some(Place { path, file }) => check_is_at(path, *file),
             None => Ok(()),
         }
     }
 
-    fn place(&self) -> MutexGuard<'_, Option<(PathBuf, (u64, u64))>> {
+    fn place(&self) -> MutexGuard<'_, Option<Place>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
