@@ -278,7 +278,7 @@ fn move_set_aside(database: &Path, why: &str) -> Result<MovedSet> {
 }
 
 /// `<database>.<why>-<time>`, with a number when the set of that millisecond exists.
-fn free_name(database: &Path, why: &str) -> Result<PathBuf> {
+pub(super) fn free_name(database: &Path, why: &str) -> Result<PathBuf> {
     let time = Timestamp::now().strftime("%Y-%m-%dT%H-%M-%S-%3fZ");
     let mut name = companion(database, &format!(".{why}-{time}"));
     for number in 2_u32.. {

@@ -9,15 +9,22 @@ use rusqlite::{Connection, ErrorCode, TransactionState, ffi};
 use super::connect::{database_error, is_busy, is_damage, retry_while_busy, set_synchronous_extra};
 use super::content;
 use super::header::{Header, JOURNAL_VERSIONS, TextEncoding};
-use super::live::Live;
+use super::holders::companion;
+use super::live::{Live, identity};
+use super::offline::free_name;
+use super::raw_files::file_error;
 use super::source::data_version;
 use super::target::{Committed, ImageHeader, ReplaceReason};
 use crate::error::{Result, fail};
 use crate::failpoint;
+use crate::storage::rename_no_replace;
 
 /// Up to this much changed content waits in memory, and readers go on until the commit. A larger
 /// restore in rollback mode spills into the file, which keeps readers out from then on.
 const CACHE_KIB: u32 = 64 * 1024;
+
+/// What a connection in WAL mode has beside the database.
+const WAL: [&str; 2] = ["-wal", "-shm"];
 
 /// What came of asking for the lock.
 pub(crate) enum Taken {
@@ -35,6 +42,8 @@ pub(crate) struct WriteLock {
     page_1: Vec<u8>,
     /// 0 for a file of zero bytes.
     page_count: u32,
+    /// The WAL and its index, as far as they exist: what is committed goes there.
+    wal: Vec<(&'static str, (u64, u64))>,
 }
 
 impl WriteLock {
@@ -61,6 +70,10 @@ impl WriteLock {
                     live: Rc::clone(live),
                     page_1,
                     page_count,
+                    wal: WAL
+                        .into_iter()
+                        .filter_map(|suffix| Some((suffix, identity(&companion(&live.path, suffix))?)))
+                        .collect(),
                 };
                 lock.check_not_moved()?;
                 if std::fs::metadata(&live.path).is_ok_and(|file| file.len() == 0) {
@@ -162,12 +175,27 @@ impl WriteLock {
         }
         failpoint::reached("restore.after-commit")?;
         self.live
-            .check_not_moved("what was written went into the old file, which is under another name now, or deleted")?;
+            .check_not_moved("what was written went into the old file, which is under another name now, or deleted")
+            .or_else(|moved| self.set_wal_aside().and(Err(moved)))?;
         // A transaction adds one, however many pages it writes.
         let before = Header::parse(&self.page_1).map_or(0, |header| header.change_counter);
         Ok(Committed::Done {
             change_counter: before.wrapping_add(1),
         })
+    }
+
+    /// The database was replaced while we committed. Our WAL would be applied to the file that has
+    /// taken its place, which is to stay as it is.
+    fn set_wal_aside(&self) -> Result<()> {
+        let aside = free_name(self.path(), "orphaned")?;
+        for (suffix, ours) in &self.wal {
+            let (from, to) = (companion(self.path(), suffix), companion(&aside, suffix));
+            if identity(&from) == Some(*ours) {
+                rename_no_replace(&from, &to).map_err(|error| file_error("move aside", &from, error))?;
+                tracing::warn!(file = %to.display(), "what belongs to the database that was replaced was moved aside");
+            }
+        }
+        Ok(())
     }
 
     /// Leaves the live database as it was.

@@ -108,8 +108,8 @@ impl Overwriting<'_> {
     /// `None`: the pages cannot be read, and the raw files are not open to be copied instead.
     fn on_one_connection(&self, work: &mut dyn Work) -> Result<Option<Overwritten>> {
         let live = Rc::new(Live::open(self.database)?);
-        let mut deadline = None;
-        let mut copied = None;
+        let mut patience = Patience::default();
+        let mut copied: Option<Copied> = None;
         let mut stale = None;
         loop {
             self.context.host.check_alive()?;
@@ -118,33 +118,32 @@ impl Overwriting<'_> {
                     Before::Stored(stored) => copied = Some(*stored),
                     Before::Unreadable if self.raw.is_some() => {}
                     Before::Unreadable => return Ok(None),
-                    Before::TooBusy(error) if is_over(deadline) => return Err(self.too_busy(error)),
-                    Before::TooBusy(_) => {
-                        deadline.get_or_insert_with(|| self.context.deadline());
+                    Before::TooBusy(error) => {
+                        patience.too_busy(self.context, error)?;
                         continue;
                     }
                 }
             }
             // A large database takes longer to copy than anybody waits for a lock.
-            let until = *deadline.get_or_insert_with(|| self.context.deadline());
+            let deadline = patience.deadline(self.context);
             work.prepare(&live, copied.as_ref().map(|copied| &copied.safety))?;
             failpoint::reached("restore.before-begin")?;
-            let lock = match WriteLock::take(&live, work.page_size(), until)? {
-                Taken::Locked(lock) => lock,
-                Taken::UnreadableHeader if !self.only.may_be_unreadable() => {
+            let lock = match WriteLock::take(&live, work.page_size(), deadline) {
+                Ok(Taken::Locked(lock)) => lock,
+                Ok(Taken::UnreadableHeader) if !self.only.may_be_unreadable() => {
                     return Ok(Some(Overwritten::NotAsWanted));
                 }
-                Taken::UnreadableHeader => {
+                Ok(Taken::UnreadableHeader) => {
                     let reason = "SQLite does not recognise it as a database".to_owned();
                     return Ok(Some(Overwritten::Impossible(reason)));
                 }
+                Err(error) => return Err(patience.explain(error)),
             };
-            stale = copied.as_ref().map(|copied: &Copied| copied.safety.head.id);
+            stale = copied.as_ref().map(|copied| copied.safety.head.id);
             match self.under_lock(lock, &mut copied, work)? {
-                Round::Readers if is_over(deadline) => return Err(self.readers_stay()),
+                Round::Readers if Instant::now() >= deadline => return Err(self.readers_stay()),
                 Round::Readers => std::thread::sleep(PAUSE),
-                Round::TooMuch(error) if is_over(deadline) => return Err(self.too_busy(error)),
-                Round::TooMuch(_) => {}
+                Round::TooMuch(error) => patience.too_busy(self.context, error)?,
                 Round::Unreadable => return Ok(None),
                 Round::Over(outcome) => return Ok(Some(outcome)),
             }
@@ -201,20 +200,6 @@ impl Overwriting<'_> {
         })
     }
 
-    fn too_busy(&self, error: Error) -> Error {
-        Error::new(
-            Code::WritersTooBusy,
-            format!(
-                "{} is written to all the time, so what it holds could not be stored without keeping writers waiting for \
-                 more than maxWriterStallMs ({} ms); nothing was changed. Try again when fewer writes happen, or raise \
-                 maxWriterStallMs",
-                self.database.display(),
-                self.context.config.max_writer_stall_ms
-            ),
-        )
-        .because(error)
-    }
-
     fn readers_stay(&self) -> Error {
         let holders = holders::holders(self.database);
         Error::new(
@@ -230,6 +215,34 @@ impl Overwriting<'_> {
     }
 }
 
-fn is_over(deadline: Option<Instant>) -> bool {
-    deadline.is_some_and(|deadline| Instant::now() >= deadline)
+/// How long it is tried, counted from the first copy or from the first attempt to make one.
+#[derive(Default)]
+struct Patience {
+    deadline: Option<Instant>,
+    /// Why the attempt before came to nothing.
+    busy: Option<Error>,
+}
+
+impl Patience {
+    fn deadline(&mut self, context: &Context) -> Instant {
+        *self.deadline.get_or_insert_with(|| context.deadline())
+    }
+
+    /// Writers are in the way of an attempt: the next one begins with another copy, if there is time.
+    fn too_busy(&mut self, context: &Context, error: Error) -> Result<()> {
+        if Instant::now() >= self.deadline(context) {
+            return Err(error);
+        }
+        self.busy = Some(error);
+        Ok(())
+    }
+
+    /// Who does not even get the lock any more, after attempts that writers were in the way of, has
+    /// the same reason to give up.
+    fn explain(&mut self, error: Error) -> Error {
+        match self.busy.take() {
+            Some(busy) if error.code == Code::DatabaseBusy => busy,
+            _ => error,
+        }
+    }
 }

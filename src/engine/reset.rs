@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::Context;
 use super::overwrite::{Only, Overwritten, Ran, Work, overwrite};
 use super::safety::Safety;
+use crate::database::connect::open_for_reading;
 use crate::database::live::Live;
 use crate::database::write_lock::WriteLock;
 use crate::error::{Code, Error, Result, fail};
@@ -22,6 +23,8 @@ pub(crate) fn reset(context: &Context) -> Result<Value> {
             database.display()
         );
     }
+    // Before the lock: what is no database makes no repository.
+    drop(open_for_reading(&database)?);
     let _lock = context.lock_for_writing("_resetDatabase")?;
     let mut resetting = Resetting {
         context,

@@ -128,7 +128,10 @@ pub(crate) fn complete(context: &Context, database: &Path, lock: &WriteLock, bef
             if begun.elapsed() > limit {
                 fail!(
                     WritersTooBusy,
-                    "what has changed could not be found within maxWriterStallMs ({} ms)",
+                    "{} is written to all the time, and to store what it holds would keep writers waiting for more than \
+                     maxWriterStallMs ({} ms); nothing was changed. Try again when fewer writes happen, or raise \
+                     maxWriterStallMs",
+                    database.display(),
                     limit.as_millis()
                 );
             }
