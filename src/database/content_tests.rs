@@ -128,7 +128,11 @@ fn a_lock_is_no_answer() {
     let other = Connection::open(folder.path().join("dev.db")).unwrap();
     other.busy_timeout(std::time::Duration::ZERO).unwrap();
     for error in [is_empty(&other, &core()).unwrap_err(), reset(&other).unwrap_err()] {
-        assert_eq!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy), "{error}");
+        assert_eq!(
+            error.sqlite_error_code(),
+            Some(rusqlite::ErrorCode::DatabaseBusy),
+            "{error}"
+        );
     }
     assert!(
         other.db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_FKEY).unwrap(),
@@ -173,12 +177,9 @@ fn a_reset_leaves_the_schema_and_nothing_else() {
     reset(&conn).unwrap();
 
     assert_eq!(self::schema(&conn), schema);
-    for table in tables(&conn)
-        .unwrap()
-        .iter()
-        .filter(|table| !table.is(PRISMA_MIGRATIONS))
-    {
-        assert!(!has_rows(&conn, table).unwrap(), "{} has rows", table.name);
+    let all = tables(&conn).unwrap();
+    for table in all.iter().filter(|table| !table.is(PRISMA_MIGRATIONS)) {
+        assert!(!has_rows(&conn, table, &all).unwrap(), "{} has rows", table.name);
     }
     assert_eq!(
         number(&conn, "SELECT count(*) FROM _prisma_migrations"),

@@ -5,8 +5,9 @@ use std::time::Instant;
 
 use rusqlite::{Connection, ErrorCode, TransactionState, ffi};
 
-use super::connect::{is_damage, retry_while_busy, set_synchronous_extra};
+use super::connect::{retry_while_busy, set_synchronous_extra};
 use super::header::{AutoVacuum, Header, JOURNAL_VERSIONS, TextEncoding};
+use super::sqlite_error::is_damage;
 use super::target::{ImageHeader, ReplaceReason};
 use crate::error::Result;
 

@@ -10,7 +10,7 @@ use super::{Context, create};
 use crate::config::Check;
 use crate::database::image::Image;
 use crate::database::{check, image};
-use crate::error::{Code, Error, Result};
+use crate::error::{Code, Result};
 use crate::repository::packed_pages::PackedPages;
 
 /// The state of a database.
@@ -20,19 +20,27 @@ pub(crate) struct Integrity {
     pub(crate) damage: Option<String>,
     /// Rows that point to missing rows. The file itself is sound.
     pub(crate) foreign_keys: Option<String>,
+    /// What could not be judged, and content that breaks another rule of the schema; one sentence each.
+    pub(crate) unjudged: Vec<String>,
 }
 
 /// Checks the database. The repository of `context` lends its lock and the space for the image,
 /// and is afterwards what it was before.
 pub(crate) fn check_database(context: &Context, database: &Path) -> Result<Integrity> {
+    let missing = || Integrity::damaged(format!("{} does not exist", database.display()));
     if !database.exists() {
-        return Ok(Integrity::damaged(format!("{} does not exist", database.display())));
+        return Ok(missing());
     }
     let _lock = context.lock_for_writing("validateDatabaseIntegrity")?;
-    let outcome = check_image(context, database);
+    // What keeps the database from being read counts as damage when it does so twice.
+    let outcome = match check_image(context, database) {
+        Err(error) if error.code.is_damage() => check_image(context, database),
+        other => other,
+    };
     create::clean_up(context);
     match outcome {
-        Err(error) if is_damage(&error) => Ok(Integrity::damaged(error.story())),
+        Err(error) if error.code.is_damage() => Ok(Integrity::damaged(error.story())),
+        Err(error) if error.code == Code::DatabaseNotFound => Ok(missing()),
         other => other,
     }
 }
@@ -41,7 +49,7 @@ impl Integrity {
     fn damaged(why: String) -> Self {
         Self {
             damage: Some(why),
-            foreign_keys: None,
+            ..Self::default()
         }
     }
 
@@ -66,20 +74,22 @@ fn check_image(context: &Context, database: &Path) -> Result<Integrity> {
     if live.page_count() == 0 {
         return Ok(Integrity::default());
     }
-    let mut image = image::open(Box::new(live))?;
+    let image = image::open(Box::new(live))?;
     let host = Arc::clone(&context.host);
-    let damage = check::check(&mut image, Check::Full, Arc::new(move || host.check_alive().is_ok()))?;
+    let judgement = check::check(&image, Check::Full, Arc::new(move || host.check_alive().is_ok()))?;
+    let (damage, mut unjudged) = judgement.into_parts();
     let foreign_keys = match damage {
         // Of a damaged image nobody knows which rows are missing.
         Some(_) => None,
-        None => check::check_foreign_keys(&image)?,
+        None => {
+            let checked = check::check_foreign_keys(&image)?;
+            unjudged.extend(checked.unjudged);
+            checked.broken
+        }
     };
-    Ok(Integrity { damage, foreign_keys })
-}
-
-fn is_damage(error: &Error) -> bool {
-    matches!(
-        error.code,
-        Code::DatabaseInvalid | Code::DatabaseCorrupt | Code::DatabaseNotFound
-    )
+    Ok(Integrity {
+        damage,
+        foreign_keys,
+        unjudged,
+    })
 }

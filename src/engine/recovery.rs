@@ -16,7 +16,7 @@ use super::find::Found;
 use super::good_states::{self, newest_good};
 use super::integrity::{Integrity, check_database};
 use super::restore::restore_found;
-use super::{Context, Writing, canonical, names, post_restore, reset};
+use super::{Context, Writing, canonical, known_damage, names, post_restore, reset};
 use crate::config::Config;
 use crate::error::{Code, Error, Result, fail};
 use crate::repository::lineage;
@@ -28,6 +28,12 @@ use crate::repository::restores::{self, Outcome, Restore};
 pub(crate) struct Recovery<'a> {
     main: &'a Context,
     own: Context,
+}
+
+impl Drop for Recovery<'_> {
+    fn drop(&mut self) {
+        known_damage::remember_packs(&self.own.repository);
+    }
 }
 
 impl<'a> Recovery<'a> {
@@ -117,6 +123,7 @@ impl<'a> Recovery<'a> {
         Ok(json!({
             "state": if self.took_place(&database, name)? { "restored" } else { "unchanged" },
             "problems": integrity.problems(),
+            "unjudged": integrity.unjudged,
             "snapshot": null,
             "passedOver": [],
         }))
@@ -143,6 +150,7 @@ impl<'a> Recovery<'a> {
             return Ok(json!({
                 "state": "rolledBack",
                 "problems": integrity.problems(),
+                "unjudged": [],
                 "snapshot": restored.told(self.main),
                 "passedOver": passed_over,
             }));
@@ -169,6 +177,7 @@ impl<'a> Recovery<'a> {
             "valid": integrity.problems().is_empty(),
             "damaged": integrity.damage.is_some(),
             "problems": integrity.problems(),
+            "unjudged": integrity.unjudged,
         }))
     }
 

@@ -29,6 +29,7 @@ pub(crate) enum InPlace {
 /// Restores in place, or says that it is impossible.
 pub(crate) fn restore(context: &Context, database: &Path, target: &mut Target, entry: &mut Restore) -> Result<InPlace> {
     let mut watch = CommitWatch::start(database, context.config.lock_timeout()).ok();
+    let mut raw_copied = false;
     let mut before = match safety::store(context, database)? {
         Before::Stored(head) => Some(*head),
         Before::TooBusy => None,
@@ -36,6 +37,7 @@ pub(crate) fn restore(context: &Context, database: &Path, target: &mut Target, e
             // The raw files may only be opened while no connection is.
             watch = None;
             safety::copy_raw(context, database, entry.at)?;
+            raw_copied = true;
             None
         }
     };
@@ -57,10 +59,21 @@ pub(crate) fn restore(context: &Context, database: &Path, target: &mut Target, e
             Begin::Replace(reason) => return Ok(InPlace::Impossible(format!("{reason:?}"))),
         };
         let live = match before_overwriting(context, database, &mut transaction, before.as_ref(), watch.as_ref()) {
-            Ok(live) => live,
+            Ok(live) => Some(live),
+            Err(error) if error.code.is_damage() && raw_copied => {
+                tracing::warn!(reason = %error, "the damaged database cannot be stored page by page; every page is overwritten");
+                None
+            }
             Err(error) => {
                 transaction.rollback()?;
-                return Err(error);
+                if !error.code.is_damage() {
+                    return Err(error);
+                }
+                // Nothing is overwritten that is kept nowhere.
+                watch = None;
+                safety::copy_raw(context, database, entry.at)?;
+                raw_copied = true;
+                continue;
             }
         };
         if let Some(safety) = &live {
@@ -84,33 +97,20 @@ pub(crate) fn restore(context: &Context, database: &Path, target: &mut Target, e
     }
 }
 
-/// The safety snapshot, brought up to date under the lock. Of a database whose pages cannot be
-/// read, the raw files were copied instead.
+/// The safety snapshot, brought up to date under the lock.
 fn before_overwriting(
     context: &Context,
     database: &Path,
     transaction: &mut RestoreTransaction,
     before: Option<&Head>,
     watch: Option<&CommitWatch>,
-) -> Result<Option<Safety>> {
+) -> Result<Safety> {
     if let (Some(head), Some(watch)) = (before, watch)
         && !watch.somebody_committed()?
     {
-        return safety::reopen(context, head).map(Some);
+        return safety::reopen(context, head);
     }
-    match safety::complete(context, database, transaction, before) {
-        Ok(safety) => Ok(Some(safety)),
-        Err(error)
-            if matches!(
-                error.code,
-                Code::DatabaseCorrupt | Code::DatabaseInvalid | Code::Internal
-            ) =>
-        {
-            tracing::warn!(reason = %error, "the damaged database cannot be stored page by page; every page is overwritten");
-            Ok(None)
-        }
-        Err(error) => Err(error),
-    }
+    safety::complete(context, database, transaction, before)
 }
 
 /// Writes pages 2 to n where they differ. Every page of the image that is written is compared

@@ -1,6 +1,7 @@
 //! The safety snapshot: what the database held before it was overwritten. It never blocks a
 //! restore: where pages cannot be read through SQLite, the raw files are copied.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use jiff::Timestamp;
@@ -39,19 +40,25 @@ pub(crate) fn store(context: &Context, database: &Path) -> Result<Before> {
         created_at,
     };
     let lineage = lineage::claim(&context.repository, database, &heads)?;
-    match create::make(context, database, lineage, &heads, new) {
+    let make = || create::make(context, database, lineage, &heads, new.clone());
+    // That the database is damaged counts when it shows twice.
+    let made = match make() {
+        Err(error) if error.code.is_damage() => make(),
+        other => other,
+    };
+    match made {
         Ok(head) => Ok(Before::Stored(Box::new(head))),
         Err(error) => {
             create::clean_up(context);
-            match error.code {
-                Code::WritersTooBusy => Ok(Before::TooBusy),
-                Code::DatabaseCorrupt | Code::DatabaseInvalid | Code::DatabaseEncrypted | Code::Internal => {
-                    tracing::warn!(reason = %error, "the database cannot be read page by page before the restore; its files are copied as they are");
-                    Ok(Before::Unreadable)
-                }
-                // No property of the database: it would hit the restore as well.
-                _ => Err(error),
+            if error.code == Code::WritersTooBusy {
+                return Ok(Before::TooBusy);
             }
+            if error.code.is_damage() || error.code == Code::DatabaseEncrypted {
+                tracing::warn!(reason = %error, "the database cannot be read page by page before the restore; its files are copied as they are");
+                return Ok(Before::Unreadable);
+            }
+            // No property of the database: it would hit the restore as well.
+            Err(error)
         }
     }
 }
@@ -140,10 +147,13 @@ pub(crate) fn complete(
         database_name: lineage::file_name(database),
         page_size,
         checksum: pass.checksum.unwrap_or_default(),
-        is_empty: before.is_some_and(|head| head.is_empty),
-        core_counts: before.map(|head| head.core_counts.clone()).unwrap_or_default(),
+        // Somebody has written since, and nobody looks into it while the lock is held.
+        is_empty: false,
+        core_counts: BTreeMap::new(),
+        core_tables: None,
         check: "none".to_owned(),
         finding: None,
+        unjudged: Vec::new(),
         stored_bytes: new_packs.iter().map(|pack| pack.size).sum(),
     };
     let head = manifest::write(
