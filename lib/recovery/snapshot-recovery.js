@@ -60,7 +60,7 @@ class SnapshotRecovery {
         success: true,
         state,
         problems,
-        unjudged,
+        ...(unjudged && { unjudged }),
         snapshot: snapshot && withDates(snapshot),
         passedOver,
         error: error == null ? null : String(error.message ?? error),

@@ -161,8 +161,6 @@ impl Examination<'_> {
         let conn = self.connect()?;
         stand_ins::forget_modules(&conn);
         stand_ins::collations(&conn).map_err(cannot_prepare)?;
-        conn.execute_batch("PRAGMA ignore_check_constraints=ON")
-            .map_err(cannot_prepare)?;
         loop {
             let (rows, obstacle) = self.rows(&conn, &format!("PRAGMA quick_check({MAX_FINDINGS})"), line)?;
             if let Some(error) = &obstacle

@@ -4,6 +4,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use serde_json::{Value, json};
+
 use super::capture::capture;
 use super::live_image::LiveImage;
 use super::{Context, create};
@@ -51,6 +53,14 @@ impl Integrity {
             damage: Some(why),
             ..Self::default()
         }
+    }
+
+    /// Adds what could not be judged to what is told.
+    pub(crate) fn with_unjudged(&self, mut told: Value) -> Value {
+        if !self.unjudged.is_empty() {
+            told["unjudged"] = json!(self.unjudged);
+        }
+        told
     }
 
     /// One sentence each; none when all is well.

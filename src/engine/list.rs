@@ -143,15 +143,7 @@ fn plain_info(plain: &PlainSnapshot) -> Value {
     info["tiers"] = Value::Null;
     info["kind"] = json!("plain");
     info["storedSize"] = json!(plain.record.size);
-    for unknown in [
-        "pageSize",
-        "pageCount",
-        "packs",
-        "isEmpty",
-        "unjudged",
-        "lineage",
-        "databaseName",
-    ] {
+    for unknown in ["pageSize", "pageCount", "packs", "isEmpty", "lineage", "databaseName"] {
         info[unknown] = Value::Null;
     }
     info

@@ -120,13 +120,12 @@ impl<'a> Recovery<'a> {
             );
             return self.take_back(&database, lock, &integrity);
         }
-        Ok(json!({
+        Ok(integrity.with_unjudged(json!({
             "state": if self.took_place(&database, name)? { "restored" } else { "unchanged" },
             "problems": integrity.problems(),
-            "unjudged": integrity.unjudged,
             "snapshot": null,
             "passedOver": [],
-        }))
+        })))
     }
 
     fn take_back(&self, database: &Path, lock: Writing, integrity: &Integrity) -> Result<Value> {
@@ -150,7 +149,6 @@ impl<'a> Recovery<'a> {
             return Ok(json!({
                 "state": "rolledBack",
                 "problems": integrity.problems(),
-                "unjudged": [],
                 "snapshot": restored.told(self.main),
                 "passedOver": passed_over,
             }));
@@ -173,12 +171,11 @@ impl<'a> Recovery<'a> {
     /// What SQLite says of the live database.
     pub(crate) fn validate(&self) -> Result<Value> {
         let integrity = check_database(&self.own, &self.main.database()?)?;
-        Ok(json!({
+        Ok(integrity.with_unjudged(json!({
             "valid": integrity.problems().is_empty(),
             "damaged": integrity.damage.is_some(),
             "problems": integrity.problems(),
-            "unjudged": integrity.unjudged,
-        }))
+        })))
     }
 
     /// Empties the database after a backup, which is one of these.

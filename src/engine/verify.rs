@@ -32,6 +32,7 @@ pub(crate) struct Verdict {
     pub(crate) level: Level,
     pub(crate) problems: Vec<String>,
     /// What SQLite could not judge, and content that breaks a rule of the schema.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) unjudged: Vec<String>,
     /// Whether something of the snapshot is damaged, in contrast to rows that lack their parents.
     #[serde(skip)]
