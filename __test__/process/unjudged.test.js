@@ -67,11 +67,11 @@ const SITUATIONS = {
     /tr_TR/,
   ],
   'an fts5 table with an unknown tokenizer': [
-    renamed(`${TABLE}); CREATE VIRTUAL TABLE w USING fts5(body, tokenize=porter); ${ROWS}`, 'porter', 'jieba'),
+    renamed(`${TABLE}); CREATE VIRTUAL TABLE w USING fts5(body, tokenize=porter); INSERT INTO w VALUES ('x'); ${ROWS}`, 'porter', 'jieba'),
     /w could not be judged/,
   ],
   'an fts4 table with an unknown tokenizer': [
-    renamed(`${TABLE}); CREATE VIRTUAL TABLE w USING fts4(body, tokenize=porter); ${ROWS}`, 'porter', 'icu'),
+    renamed(`${TABLE}); CREATE VIRTUAL TABLE w USING fts4(body, tokenize=porter); INSERT INTO w VALUES ('x'); ${ROWS}`, 'porter', 'icu'),
     /icu/,
   ],
   'a vector index of libSQL': [
