@@ -63,15 +63,27 @@ const SITUATIONS = {
     /LOCALIZED/,
   ],
   'a collation of ICU in a primary key': [
-    renamed(`${TABLE}); CREATE TABLE k(s TEXT COLLATE BINARY PRIMARY KEY) WITHOUT ROWID; ${ROWS}`, 'BINARY', 'tr_TR'),
+    renamed(
+      `${TABLE}); CREATE TABLE k(s TEXT COLLATE BINARY PRIMARY KEY) WITHOUT ROWID; ${ROWS}`,
+      'BINARY',
+      'tr_TR',
+    ),
     /tr_TR/,
   ],
   'an fts5 table with an unknown tokenizer': [
-    renamed(`${TABLE}); CREATE VIRTUAL TABLE w USING fts5(body, tokenize=porter); INSERT INTO w VALUES ('x'); ${ROWS}`, 'porter', 'jieba'),
+    renamed(
+      `${TABLE}); CREATE VIRTUAL TABLE w USING fts5(body, tokenize=porter); INSERT INTO w VALUES ('x'); ${ROWS}`,
+      'porter',
+      'jieba',
+    ),
     /w could not be judged/,
   ],
   'an fts4 table with an unknown tokenizer': [
-    renamed(`${TABLE}); CREATE VIRTUAL TABLE w USING fts4(body, tokenize=porter); INSERT INTO w VALUES ('x'); ${ROWS}`, 'porter', 'icu'),
+    renamed(
+      `${TABLE}); CREATE VIRTUAL TABLE w USING fts4(body, tokenize=porter); INSERT INTO w VALUES ('x'); ${ROWS}`,
+      'porter',
+      'icu',
+    ),
     /icu/,
   ],
   'a vector index of libSQL': [
@@ -84,7 +96,11 @@ const SITUATIONS = {
     /NULL value in m\.n/,
   ],
   'a row that breaks a CHECK': [
-    renamed(`${TABLE}, n INTEGER CHECK (n < 9)); INSERT INTO m(s, n) VALUES ('A', 5), ('b', 5)`, 'n < 9', 'n < 1'),
+    renamed(
+      `${TABLE}, n INTEGER CHECK (n < 9)); INSERT INTO m(s, n) VALUES ('A', 5), ('b', 5)`,
+      'n < 9',
+      'n < 1',
+    ),
     null,
   ],
 };
@@ -99,7 +115,10 @@ for (const [what, [make, told]] of Object.entries(SITUATIONS)) {
     assert.equal(snapshot.status, 'COMPLETED');
     const listed = await rig.writer.getSnapshot('a');
     const warnings = rig.log.warnings().map(({ message, fields }) => `${message} ${JSON.stringify(fields)}`);
-    assert.equal(warnings.some((line) => /could not judge everything/.test(line)), Boolean(listed.unjudged));
+    assert.equal(
+      warnings.some((line) => /could not judge everything/.test(line)),
+      Boolean(listed.unjudged),
+    );
 
     const { healthy, checks } = await rig.writer.status();
     assert.equal(healthy, true, JSON.stringify(checks));
@@ -159,13 +178,21 @@ for (const coreTables of [undefined, ['notes']]) {
     const rig = makeRecoveryRig(t);
     const writer = rig.newWriter(coreTables && { coreTables });
     withDatabase(rig.database, (db) => {
-      db.exec("CREATE VIRTUAL TABLE notes USING fts4(body, tokenize=porter); INSERT INTO notes VALUES ('january')");
+      db.exec(
+        "CREATE VIRTUAL TABLE notes USING fts4(body, tokenize=porter); INSERT INTO notes VALUES ('january')",
+      );
     });
     await writer.createSnapshot('january');
-    renamed("DELETE FROM notes; INSERT INTO notes VALUES ('february'), ('march')", 'porter', 'icu')(rig.database);
+    renamed(
+      "DELETE FROM notes; INSERT INTO notes VALUES ('february'), ('march')",
+      'porter',
+      'icu',
+    )(rig.database);
     assert.equal(await writer.isDatabaseEmpty(), false);
     assert.equal((await writer.bootstrapDatabase()).bootstrapped, false);
-    const kept = withDatabase(rig.database, (db) => db.prepare('SELECT c0body FROM notes_content').pluck().all());
+    const kept = withDatabase(rig.database, (db) =>
+      db.prepare('SELECT c0body FROM notes_content').pluck().all(),
+    );
     assert.deepEqual(kept, ['february', 'march']);
     await writer.createSnapshot('march');
     assert.equal((await writer.getSnapshot('march')).isEmpty, false);
