@@ -28,6 +28,11 @@ macro_rules! codes {
             pub(crate) const fn as_str(self) -> &'static str {
                 match self { $(Code::$variant => $text,)* }
             }
+            /// Whether the file of a database is what is wrong: the structure that SQLite reads, nothing around it. Lack of
+            /// memory, input/output errors, locks and what only the application has are no damage.
+            pub(crate) fn is_damage(self) -> bool {
+                matches!(self, Code::DatabaseCorrupt | Code::DatabaseInvalid)
+            }
             /// Whether the bucket, or the way to it, is what failed.
             pub(crate) fn is_of_s3(self) -> bool {
                 self.as_str().starts_with("S3_")
@@ -57,6 +62,8 @@ codes! {
     DatabaseMoved => "DATABASE_MOVED",
     /// The database cannot be read without writing beside it, and that is not permitted.
     DatabaseReadonly => "DATABASE_READONLY",
+    /// The operating system could not read or write the database.
+    DatabaseIo => "DATABASE_IO",
     /// Writers are too busy for a consistent read within `maxWriterStallMs`.
     WritersTooBusy => "WRITERS_TOO_BUSY",
     /// The captured database failed SQLite's own check.

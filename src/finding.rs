@@ -19,9 +19,20 @@ pub(crate) struct Check {
     pub(crate) outcome: Outcome,
     /// What was seen, in a sentence.
     pub(crate) detail: String,
+    /// What could not be judged, although the check passed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) unjudged: Vec<String>,
 }
 
 impl Check {
+    pub(crate) fn with_unjudged(self, unjudged: Vec<String>) -> Self {
+        Self {
+            detail: format!("{}: {}", self.detail, unjudged.join("; ")),
+            unjudged,
+            ..self
+        }
+    }
+
     pub(crate) fn passed(name: impl Into<String>, detail: impl Into<String>) -> Self {
         Self::new(name, Outcome::Passed, detail)
     }
@@ -39,6 +50,7 @@ impl Check {
             name: name.into(),
             outcome,
             detail: detail.into(),
+            unjudged: Vec::new(),
         }
     }
 }

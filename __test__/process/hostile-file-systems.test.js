@@ -96,6 +96,20 @@ test('a full repository is reported, earlier snapshots stay whole and no scraps 
   await assertAllVerify(rig.writer);
 });
 
+test('a disk without room for the page table of the newest snapshot is full, and the snapshot is not damaged', async (t) => {
+  const rig = makeRig(t);
+  if (!mountSmall(rig, rig.snapshotDir, '4m')) return t.skip('mounting is not permitted here');
+  createDatabase(rig.database, { megabytes: 2 });
+  await rig.writer.createSnapshot('first');
+  fillUp(rig.snapshotDir);
+  const error = await refused(rig.writer.createSnapshot('second'), 'REPOSITORY_FULL');
+  assert.doesNotMatch(`${error.message} ${JSON.stringify(rig.log.lines)}`, /damaged/);
+  fs.rmSync(path.join(rig.snapshotDir, 'ballast'));
+  await rig.writer.createSnapshot('second');
+  const { storedSize, size } = await rig.writer.getSnapshot('second');
+  assert.ok(storedSize < size / 10, `${storedSize} of ${size} bytes were stored`);
+});
+
 for (const step of ['publish.before-sync', 'publish.before-rename', 'create.before-manifest']) {
   test(`a disk that is full at ${step} costs only that snapshot`, async (t) => {
     const rig = makeRig(t);
@@ -112,6 +126,18 @@ for (const step of ['publish.before-sync', 'publish.before-rename', 'create.befo
     await rig.writer.createSnapshot('full');
     await assertAllVerify(rig.writer);
   });
+}
+
+/** Leaves no byte of a file system. */
+function fillUp(folder) {
+  const ballast = fs.openSync(path.join(folder, 'ballast'), 'w');
+  try {
+    for (;;) fs.writeSync(ballast, Buffer.alloc(4096));
+  } catch (error) {
+    assert.equal(error.code, 'ENOSPC');
+  } finally {
+    fs.closeSync(ballast);
+  }
 }
 
 async function namesOf(writer) {

@@ -6,8 +6,9 @@ const assert = require('node:assert/strict');
 const fs = require('node:fs');
 const { test } = require('node:test');
 const { createDatabase, contentOf, integrityOf, withDatabase } = require('../support/database.js');
+const { withFailpoint } = require('../support/failpoints.js');
 const { startConnection } = require('../support/processes.js');
-const { makeRig } = require('../support/rig.js');
+const { makeRig, refused } = require('../support/rig.js');
 
 const COUNT = 'SELECT count(*) AS n FROM Reality';
 
@@ -48,6 +49,25 @@ for (const journalMode of ['delete', 'wal']) {
     });
   }
 }
+
+test('an error that says nothing of the database is no damage: nothing is overwritten that is kept nowhere', async (t) => {
+  const rig = makeRig(t);
+  createDatabase(rig.database, { realities: 5, megabytes: 1 });
+  await rig.writer.createSnapshot('image');
+  withDatabase(rig.database, (db) => db.exec('DELETE FROM Filler'));
+  const content = contentOf(rig.database);
+  const stored = await rig.writer.listSnapshots();
+  // While the safety snapshot is made.
+  await withFailpoint('create.captured=fail', () =>
+    refused(rig.writer.restoreFromSnapshot('image'), 'INTERNAL'),
+  );
+  assert.equal(contentOf(rig.database), content);
+  assert.deepEqual(
+    (await rig.writer.listSnapshots()).map(({ name }) => name),
+    stored.map(({ name }) => name),
+  );
+  assert.equal(fs.existsSync(rig.path('snapshots', 'local', 'kept')), false, 'no copy of a damaged database');
+});
 
 function overwrite(file, at, bytes) {
   const descriptor = fs.openSync(file, 'r+');

@@ -80,10 +80,14 @@ const pending = ({ status }) => (status === 'PENDING' ? '; not yet complete in t
 
 async function verify({ writer, print, options }, name) {
   const result = await writer.verifySnapshot(name, { level: options.level, tier: options.tier });
-  print(result, ({ ok, level, problems }) =>
-    ok
-      ? `"${name}" is good (level ${level}).`
-      : [`"${name}" has problems (level ${level}):`, ...problems.map((problem) => `  ${problem}`)].join('\n'),
+  const indented = (lines) => lines.map((line) => `  ${line}`);
+  print(result, ({ ok, level, problems, unjudged = [] }) =>
+    [
+      ok ? `"${name}" is good (level ${level}).` : `"${name}" has problems (level ${level}):`,
+      ...indented(problems),
+      ...(unjudged.length > 0 ? ['Not judged, or content against a rule of the schema; no damage:'] : []),
+      ...indented(unjudged),
+    ].join('\n'),
   );
   return result.ok ? exitCodes.OK : exitCodes.PROBLEMS;
 }

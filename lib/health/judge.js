@@ -83,15 +83,27 @@ function judgeDrillOutcome({ outcome, reason, tier, at }, value, now) {
   }
 }
 
-function judgeIntegrity({ counters: { integrity } }, now) {
+function judgeIntegrity({ newest, counters: { integrity } }, now) {
   if (!integrity) return ok('integrity', 'No image of the database has been checked by SQLite yet.', null);
   const ago = `${age(new Date(integrity.imageOf), now)} ago`;
   const howToSettle =
     integrity.level === 'full'
       ? ' Then make a snapshot and drill it: the check of a new snapshot alone would not find such damage.'
       : '';
+  const unjudged = newest?.unjudged ?? [];
+  const sound = `SQLite found no damage in the database as it was ${ago}`;
+  if (integrity.healthy && unjudged.length > 0) {
+    const others = unjudged.length > 1 ? ` (and ${unjudged.length - 1} more)` : '';
+    return warning(
+      'integrity',
+      `${sound}, but could not judge everything, or found content that breaks a rule of the schema${others}: ` +
+        `${sentence(unjudged[0])} What only the application has, such as a collation or a function, it can judge itself: ` +
+        'let it run "PRAGMA integrity_check".',
+      1,
+    );
+  }
   return integrity.healthy
-    ? ok('integrity', `SQLite found no damage in the database as it was ${ago}.`, 1)
+    ? ok('integrity', `${sound}.`, 1)
     : critical(
         'integrity',
         `SQLite found damage in the database as it was ${ago}: ` +

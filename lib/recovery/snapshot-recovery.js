@@ -55,11 +55,12 @@ class SnapshotRecovery {
     return this.#attempt('Failed to recover from failed restore: ', async () => {
       checkName(name);
       const { value } = await this.#run('recoverFromFailedRestore', { name }, options);
-      const { state, problems, snapshot, passedOver } = value;
+      const { state, problems, unjudged, snapshot, passedOver } = value;
       return {
         success: true,
         state,
         problems,
+        ...(unjudged && { unjudged }),
         snapshot: snapshot && withDates(snapshot),
         passedOver,
         error: error == null ? null : String(error.message ?? error),

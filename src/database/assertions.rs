@@ -10,6 +10,7 @@ use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, ErrorCode, Statement};
 
+use super::sqlite_error::{is_about_the_statement, said};
 use crate::error::{Code, Error, Result, fail};
 use crate::finding::Check;
 
@@ -126,18 +127,8 @@ fn prepare<'c>(conn: &'c Connection, assertion: &Assertion) -> Result<Result<Sta
 /// Whether the statement itself is at fault. A table or column that is not there, and a schema that
 /// cannot be read, are facts about the database.
 fn is_wrong_sql(error: &rusqlite::Error) -> bool {
-    let is_sql_error =
-        matches!(error, rusqlite::Error::SqlInputError { .. }) || error.sqlite_error_code() == Some(ErrorCode::Unknown);
     let what = said(error);
-    is_sql_error && !what.starts_with("no such ") && !what.contains("malformed database schema")
-}
-
-/// SQLite's own words, without the statement.
-fn said(error: &rusqlite::Error) -> String {
-    match error {
-        rusqlite::Error::SqlInputError { msg, .. } | rusqlite::Error::SqliteFailure(_, Some(msg)) => msg.clone(),
-        other => other.to_string(),
-    }
+    is_about_the_statement(error) && !what.starts_with("no such ") && !what.contains("malformed database schema")
 }
 
 fn value_of(statement: &mut Statement<'_>, expected: &Expected) -> rusqlite::Result<Seen> {

@@ -11,6 +11,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, ffi};
 
 use super::holders::{self, describe};
 use super::raw_files::{file_error, looks_encrypted};
+use super::sqlite_error::is_damage;
 use crate::error::{Code, Error, Result, fail};
 
 /// How long to pause between tries; the last one repeats.
@@ -142,7 +143,7 @@ pub(crate) fn database_error(verb: &str, path: &Path, error: rusqlite::Error) ->
             return Error::new(Code::DatabaseBusy, sentence(verb, path, &hint)).because(error);
         }
         Some(ErrorCode::NotADatabase) => (Code::DatabaseInvalid, "it is not an SQLite database"),
-        Some(ErrorCode::DatabaseCorrupt) => (Code::DatabaseCorrupt, "SQLite finds it damaged"),
+        _ if is_damage(&error) => (Code::DatabaseCorrupt, "SQLite finds it damaged"),
         Some(ErrorCode::DiskFull) => (
             Code::RepositoryFull,
             "no space left on the database's disk; the database is as it was",
@@ -155,6 +156,10 @@ pub(crate) fn database_error(verb: &str, path: &Path, error: rusqlite::Error) ->
             Code::DatabaseReadonly,
             "SQLite may not write the database or the files that it needs beside it \
              (WAL index, journal of a writer that died); check owner and mode of the file and its folder",
+        ),
+        Some(ErrorCode::SystemIoFailure) => (
+            Code::DatabaseIo,
+            "the operating system could not read or write it; see what the system log says of the disk",
         ),
         _ => (Code::Internal, "SQLite reports an error"),
     };
@@ -205,17 +210,6 @@ pub(crate) fn retry_while_busy<T>(
         let pause = Duration::from_millis(pauses.next().unwrap_or(PAUSES_MS[PAUSES_MS.len() - 1]));
         sleep(pause.min(deadline - now));
     }
-}
-
-/// Whether the content of the file, and not its surroundings, is what SQLite objects to.
-pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
-    // SQLITE_ERROR is how it reports a schema that does not parse, or a format it does not know;
-    // rusqlite has a variant of its own for it when the error has a place in the statement.
-    matches!(error, rusqlite::Error::SqlInputError { .. })
-        || matches!(
-            error.sqlite_error_code(),
-            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::Unknown)
-        )
 }
 
 fn exclusive_error(path: &Path, pid: u32) -> Error {

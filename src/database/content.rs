@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode};
+use rusqlite::Connection;
+
+use super::sqlite_error::is_about_the_statement;
+use super::stand_ins;
 
 /// The application's catalog of snapshots.
 pub(super) const SNAPSHOT_TABLE: &str = "Snapshot";
@@ -67,8 +70,10 @@ pub(super) fn quoted(name: &str) -> String {
 }
 
 /// Whether no core table has a row; in a database without any core table, whether no table but
-/// bookkeeping has one.
+/// bookkeeping has one. What cannot be read is not empty.
 pub(crate) fn is_empty(conn: &Connection, core_tables: &[String]) -> rusqlite::Result<bool> {
+    // Whether there are rows does not depend on their order.
+    stand_ins::collations(conn)?;
     // One instant for all the questions; each of them reads one row at most, so nobody is held up.
     let _instant = conn.is_autocommit().then(|| conn.unchecked_transaction()).transpose()?;
     let all = tables(conn)?;
@@ -81,26 +86,32 @@ pub(crate) fn is_empty(conn: &Connection, core_tables: &[String]) -> rusqlite::R
         core
     };
     for table in deciding {
-        if has_rows(conn, table)? {
+        if has_rows(conn, table, &all)? {
             return Ok(false);
         }
     }
     Ok(true)
 }
 
-/// How many rows each core table has; none when it is absent.
+/// How many rows each core table has; none when it is absent. One that cannot be counted is left out.
 pub(crate) fn core_counts(conn: &Connection, core_tables: &[String]) -> rusqlite::Result<BTreeMap<String, u64>> {
+    stand_ins::collations(conn)?;
     let all = tables(conn)?;
-    core_tables
-        .iter()
-        .map(|name| {
-            let rows = match named(&all, name) {
-                Some(table) => count(conn, table)?,
-                None => 0,
-            };
-            Ok((name.clone(), rows))
-        })
-        .collect()
+    let mut counts = BTreeMap::new();
+    for name in core_tables {
+        let rows = match named(&all, name) {
+            None => 0,
+            Some(table) => match count(conn, table) {
+                Err(error) if is_about_the_statement(&error) => {
+                    tracing::warn!(table = name, %error, "the rows of a table cannot be counted");
+                    continue;
+                }
+                rows => rows?,
+            },
+        };
+        counts.insert(name.clone(), rows);
+    }
+    Ok(counts)
 }
 
 fn named<'a>(all: &'a [Table], name: &str) -> Option<&'a Table> {
@@ -112,22 +123,40 @@ fn count(conn: &Connection, table: &Table) -> rusqlite::Result<u64> {
     conn.query_row(&sql, [], |row| row.get(0)).map(i64::cast_unsigned)
 }
 
-fn has_rows(conn: &Connection, table: &Table) -> rusqlite::Result<bool> {
-    let sql = format!("SELECT EXISTS (SELECT 1 FROM {})", quoted(&table.name));
-    match conn.query_row(&sql, [], |row| row.get(0)) {
-        // An extension's table (vec0 and the like). What it holds lies in tables that look
-        // ordinary here and are counted as such, so the answer errs towards "not empty".
-        Err(error) if table.kind == Kind::Virtual && is_about_the_statement(&error) => {
-            tracing::warn!(table = table.name, %error, "a virtual table cannot be read and is passed over");
-            Ok(false)
+fn has_rows(conn: &Connection, table: &Table, all: &[Table]) -> rusqlite::Result<bool> {
+    match has_any(conn, &table.name) {
+        // Its module, or a tokenizer that it needs, is the application's. What it holds lies in other tables.
+        Err(error) if is_about_the_statement(&error) => {
+            let holders = holders(conn, table, all)?;
+            tracing::warn!(table = table.name, %error, "a table cannot be read; it counts as empty only if what holds its rows is");
+            for holder in &holders {
+                if has_any(conn, &holder.name)? {
+                    return Ok(true);
+                }
+            }
+            Ok(holders.is_empty())
         }
         answer => answer,
     }
 }
 
-/// SQLITE_ERROR: the statement is not possible, in contrast to a lock, a full disk or damage.
-fn is_about_the_statement(error: &rusqlite::Error) -> bool {
-    error.sqlite_error_code() == Some(ErrorCode::Unknown)
+fn has_any(conn: &Connection, table: &str) -> rusqlite::Result<bool> {
+    let sql = format!("SELECT EXISTS (SELECT 1 FROM {})", quoted(table));
+    conn.query_row(&sql, [], |row| row.get(0))
+}
+
+/// The tables in which a virtual table that cannot be read keeps its rows. A full-text index keeps them in one; of
+/// others nobody knows, so each table that is named after it counts.
+fn holders<'a>(conn: &Connection, table: &Table, all: &'a [Table]) -> rusqlite::Result<Vec<&'a Table>> {
+    let content = format!("{}_content", table.name);
+    if is_full_text(&definition(conn, &table.name)?)
+        && let Some(content) = named(all, &content)
+    {
+        return Ok(vec![content]);
+    }
+    let prefix = format!("{}_", table.name).to_ascii_lowercase();
+    let is_holder = |other: &&Table| other.name.to_ascii_lowercase().starts_with(&prefix);
+    Ok(all.iter().filter(is_holder).collect())
 }
 
 /// Deletes every row and keeps the schema, in the transaction that is open. Rows of the `Snapshot` table go too
@@ -183,13 +212,21 @@ fn definition(conn: &Connection, table: &str) -> rusqlite::Result<String> {
 }
 
 fn is_fts5(definition: &str) -> bool {
+    module(definition) == "fts5"
+}
+
+fn is_full_text(definition: &str) -> bool {
+    ["fts3", "fts4", "fts5"].contains(&module(definition).as_str())
+}
+
+/// The module that a definition names, in lower case.
+fn module(definition: &str) -> String {
     let mut words = definition
         .split_whitespace()
         .skip_while(|word| !word.eq_ignore_ascii_case("using"));
-    words
-        .nth(1)
-        .is_some_and(|module| module.to_ascii_lowercase().starts_with("fts5"))
-        && !definition.to_ascii_lowercase().contains("fts5vocab")
+    let module = words.nth(1).unwrap_or_default().to_ascii_lowercase();
+    let end = module.find(|c: char| !(c.is_alphanumeric() || c == '_'));
+    module[..end.unwrap_or(module.len())].to_owned()
 }
 
 /// `sqlite_sequence` exists once a table with AUTOINCREMENT does.

@@ -120,6 +120,64 @@ fn a_table_of_an_unknown_extension_errs_towards_not_empty() {
 }
 
 #[test]
+fn a_table_that_cannot_be_read_is_as_empty_as_what_holds_its_rows() {
+    for index in [
+        "fts4(body, tokenize=porter)",
+        "fts5(body, tokenize=porter)",
+        "fts4(body, tokenize=porter, prefix='2')",
+    ] {
+        for core in [vec![], vec!["words".to_owned()]] {
+            let (folder, conn) = database(&format!("CREATE VIRTUAL TABLE words USING {index};"));
+            conn.execute_batch(
+                "PRAGMA writable_schema=ON; UPDATE sqlite_schema SET sql = replace(sql, 'porter', 'own')",
+            )
+            .unwrap();
+            let again = Connection::open(folder.path().join("dev.db")).unwrap();
+            // FTS5 reads rows without their tokenizer.
+            let is_readable = again.prepare("SELECT 1 FROM words").is_ok();
+            assert_eq!(is_readable, index.starts_with("fts5"), "{index}");
+            assert!(is_empty(&again, &core).unwrap(), "{index} {core:?}");
+            conn.execute_batch("INSERT INTO words(body) VALUES ('february')")
+                .unwrap();
+            assert!(!is_empty(&again, &core).unwrap(), "{index} {core:?}");
+            let counted = core_counts(&again, &core).unwrap().len();
+            assert_eq!(counted, if is_readable { core.len() } else { 0 }, "{index} {core:?}");
+        }
+    }
+}
+
+#[test]
+fn a_table_of_which_nobody_knows_what_holds_its_rows_is_not_empty() {
+    let sql = "PRAGMA writable_schema=ON;
+         INSERT INTO sqlite_schema VALUES ('table', 'far', 'far', 0, 'CREATE VIRTUAL TABLE far USING elsewhere(x)');";
+    let (folder, conn) = database(sql);
+    drop(conn);
+    let conn = Connection::open(folder.path().join("dev.db")).unwrap();
+    assert!(!is_empty(&conn, &core()).unwrap());
+}
+
+#[test]
+fn rows_in_an_order_that_only_the_application_knows_are_rows() {
+    let tables = "CREATE TABLE Reality(id TEXT COLLATE own PRIMARY KEY) WITHOUT ROWID;
+         CREATE TABLE RecursionPath(id TEXT COLLATE own); CREATE INDEX i ON RecursionPath(id);";
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("dev.db");
+    let application = Connection::open(&path).unwrap();
+    application
+        .create_collation("own", |one, other| other.cmp(one))
+        .unwrap();
+    application.execute_batch(tables).unwrap();
+    let conn = Connection::open(&path).unwrap();
+    assert!(is_empty(&conn, &core()).unwrap());
+    application
+        .execute_batch("INSERT INTO Reality VALUES ('a'), ('b'); INSERT INTO RecursionPath VALUES ('c')")
+        .unwrap();
+    assert!(!is_empty(&conn, &core()).unwrap());
+    let counts = core_counts(&conn, &core()).unwrap();
+    assert_eq!((counts["Reality"], counts["RecursionPath"]), (2, 1));
+}
+
+#[test]
 fn it_can_be_asked_inside_a_transaction() {
     let (_folder, conn) = database(APPLICATION);
     conn.execute_batch("BEGIN; INSERT INTO Reality VALUES ('a', 'd', '{}', 1, NULL, 1, 1);")
@@ -135,7 +193,11 @@ fn a_lock_is_no_answer() {
     let other = Connection::open(folder.path().join("dev.db")).unwrap();
     other.busy_timeout(std::time::Duration::ZERO).unwrap();
     for error in [is_empty(&other, &core()).unwrap_err(), reset(&other).unwrap_err()] {
-        assert_eq!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy), "{error}");
+        assert_eq!(
+            error.sqlite_error_code(),
+            Some(rusqlite::ErrorCode::DatabaseBusy),
+            "{error}"
+        );
     }
     assert!(
         other.db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_FKEY).unwrap(),
@@ -180,12 +242,9 @@ fn a_reset_leaves_the_schema_and_nothing_else() {
     reset(&conn).unwrap();
 
     assert_eq!(self::schema(&conn), schema);
-    for table in tables(&conn)
-        .unwrap()
-        .iter()
-        .filter(|table| !table.is(PRISMA_MIGRATIONS))
-    {
-        assert!(!has_rows(&conn, table).unwrap(), "{} has rows", table.name);
+    let all = tables(&conn).unwrap();
+    for table in all.iter().filter(|table| !table.is(PRISMA_MIGRATIONS)) {
+        assert!(!has_rows(&conn, table, &all).unwrap(), "{} has rows", table.name);
     }
     assert_eq!(
         number(&conn, "SELECT count(*) FROM _prisma_migrations"),

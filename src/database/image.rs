@@ -2,11 +2,13 @@
 //! file is a set of pages from wherever they are. `quick_check` and the row counts run on it,
 //! so they hold up no writer and cost no disk space.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rusqlite::{Connection, OpenFlags};
 
 use super::image_vfs::{Entry, VFS_NAME, lock_images, register};
+use super::sqlite_error::is_damage;
 use crate::error::{Code, Error, Result};
 
 /// The pages of an image.
@@ -23,27 +25,43 @@ pub(crate) fn open(image: Box<dyn Image>) -> Result<ImageDatabase> {
     register();
     let name = format!("image-{}", NEXT.fetch_add(1, Ordering::Relaxed));
     lock_images().insert(name.clone(), Entry::new(image));
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let opened = Connection::open_with_flags_and_vfs(&name, flags, VFS_NAME).and_then(|conn| {
+    match connect(&name) {
+        Ok(conn) => Ok(ImageDatabase { conn: Some(conn), name }),
+        Err(error) => {
+            lock_images().remove(&name);
+            Err(error)
+        }
+    }
+}
+
+/// A connection to a registered image. That SQLite finds it damaged counts when it does so twice.
+fn connect(name: &str) -> Result<Connection> {
+    let open = || {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let conn = Connection::open_with_flags_and_vfs(name, flags, VFS_NAME)?;
         // The image may hold anything; nothing in it is to be executed or written.
         conn.execute_batch(
             "PRAGMA trusted_schema=OFF; PRAGMA temp_store=MEMORY; PRAGMA cell_size_check=ON; PRAGMA cache_size=-16384",
         )?;
         Ok(conn)
-    });
-    match opened {
-        Ok(conn) => Ok(ImageDatabase { conn: Some(conn), name }),
-        Err(error) => {
-            let inner = lock_images().remove(&name).and_then(|entry| entry.error);
-            Err(inner.unwrap_or_else(|| {
-                Error::new(
-                    Code::DatabaseCorrupt,
-                    "the captured image cannot be opened as a database",
-                )
-                .because(error)
-            }))
-        }
-    }
+    };
+    let opened = match open() {
+        Err(error) if is_damage(&error) => open(),
+        other => other,
+    };
+    opened.map_err(|error| match take_error(name) {
+        Some(inner) => inner,
+        None if is_damage(&error) => Error::new(
+            Code::DatabaseCorrupt,
+            "the captured image cannot be opened as a database",
+        )
+        .because(error),
+        None => Error::new(Code::Internal, "SQLite cannot open the captured image").because(error),
+    })
+}
+
+fn take_error(name: &str) -> Option<Error> {
+    lock_images().get_mut(name).and_then(|entry| entry.error.take())
 }
 
 /// A connection to an image.
@@ -63,15 +81,35 @@ impl ImageDatabase {
         self.conn.as_mut().unwrap()
     }
 
+    /// A connection that has read nothing yet.
+    pub(super) fn another_connection(&self) -> Result<Connection> {
+        connect(&self.name)
+    }
+
     /// Whether the image has no row that counts, see [`super::content::is_empty`].
     pub(crate) fn is_empty(&self, core_tables: &[String]) -> Result<bool> {
         super::content::is_empty(self.connection(), core_tables)
-            .map_err(|error| Error::new(Code::SnapshotDamaged, "the image cannot be read as a database").because(error))
+            .map_err(|error| self.why("the image cannot be read as a database", error))
+    }
+
+    /// Rows of the core tables, see [`super::content::core_counts`].
+    pub(crate) fn core_counts(&self, core_tables: &[String]) -> Result<BTreeMap<String, u64>> {
+        super::content::core_counts(self.connection(), core_tables)
+            .map_err(|error| self.why("the rows cannot be counted", error))
+    }
+
+    /// What an error of SQLite means: a page that cannot be read, damage, or something that says nothing of the image.
+    pub(super) fn why(&self, what: &str, error: rusqlite::Error) -> Error {
+        match self.take_error() {
+            Some(inner) => inner,
+            None if is_damage(&error) => Error::new(Code::SnapshotDamaged, what).because(error),
+            None => Error::new(Code::Internal, what).because(error),
+        }
     }
 
     /// The error that reading a page met, behind SQLite's "disk I/O error".
     pub(crate) fn take_error(&self) -> Option<Error> {
-        lock_images().get_mut(&self.name).and_then(|entry| entry.error.take())
+        take_error(&self.name)
     }
 }
 

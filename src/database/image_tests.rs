@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::config::Check;
-use crate::database::check::{check, check_foreign_keys};
+use crate::database::check::{ForeignKeys, check, check_foreign_keys};
 use crate::database::testing::{Place, count, filling, handle};
 
 struct Memory {
@@ -46,8 +46,9 @@ fn image_of(statements: &str) -> ImageDatabase {
     open_bytes(Place::new().image(statements), 4096, 0)
 }
 
+/// What SQLite finds damaged.
 fn run(image: &mut ImageDatabase, level: Check) -> Result<Option<String>> {
-    check(image, level, Arc::new(|| true))
+    check(image, level, Arc::new(|| true)).map(|judgement| judgement.into_parts().0)
 }
 
 #[test]
@@ -192,17 +193,18 @@ fn rows_without_their_parent_are_named() {
          CREATE TABLE child(id INTEGER PRIMARY KEY, parent REFERENCES parent(id));
          INSERT INTO parent VALUES (1); INSERT INTO child VALUES (1, 1), (2, 9)",
     );
-    let finding = check_foreign_keys(&image).unwrap().unwrap();
+    let finding = check_foreign_keys(&image).unwrap().broken.unwrap();
     assert!(
         finding.contains("row 2 of child") && finding.contains("parent"),
         "{finding}"
     );
-    assert_eq!(check_foreign_keys(&image_of(&filling(5))).unwrap(), None);
+    let whole = check_foreign_keys(&image_of(&filling(5))).unwrap();
+    assert_eq!(whole, ForeignKeys::default());
 }
 
 #[test]
 fn a_check_that_nobody_waits_for_is_given_up() {
-    let mut image = image_of(&filling(30_000));
-    let outcome = check(&mut image, Check::Full, Arc::new(|| false));
+    let image = image_of(&filling(30_000));
+    let outcome = check(&image, Check::Full, Arc::new(|| false));
     assert_eq!(outcome.unwrap_err().code, Code::Aborted);
 }

@@ -11,7 +11,7 @@ use super::connect::wait_while_busy;
 use super::content::{PRISMA_MIGRATIONS, tables};
 use super::image::ImageDatabase;
 use super::look;
-use crate::error::{Code, Error, Result};
+use crate::error::Result;
 
 /// The migrations of a database.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -29,10 +29,7 @@ pub(crate) struct History {
 
 /// Reads the history out of an image.
 pub(crate) fn of_image(image: &ImageDatabase) -> Result<History> {
-    read(image.connection()).map_err(|error| match image.take_error() {
-        Some(inner) => inner,
-        None => Error::new(Code::SnapshotDamaged, "the migrations cannot be read").because(error),
-    })
+    read(image.connection()).map_err(|error| image.why("the migrations cannot be read", error))
 }
 
 /// Reads the history of the live database.

@@ -84,7 +84,7 @@ pub(crate) fn file_error(verb: &str, path: &Path, error: std::io::Error) -> Erro
             Code::DatabaseReadonly,
             "not permitted; check owner and mode of the database and its folder",
         ),
-        _ => (Code::Internal, "the operating system reports an error"),
+        _ => (Code::DatabaseIo, "the operating system reports an error"),
     };
     Error::new(code, format!("cannot {verb} {}: {hint}", path.display())).because(error)
 }

@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode, OptionalExtension};
 
-use super::connect::wait_while_busy;
+use super::connect::{database_error, wait_while_busy};
 use super::content::{Kind, PRISMA_MIGRATIONS, SNAPSHOT_TABLE, Table, quoted, tables};
 use super::image::ImageDatabase;
 use super::look::{self, Looking};
-use crate::error::{Code, Error, Result};
+use super::stand_ins;
+use crate::error::Result;
 
 /// Rows that are counted while the lock of a rollback database is held: about a millisecond.
 const SLICE: u64 = 500;
@@ -25,16 +26,14 @@ pub(crate) type Counts = BTreeMap<String, Option<u64>>;
 pub(crate) fn of_image(image: &ImageDatabase) -> Result<Counts> {
     let counted = (|| {
         let conn = image.connection();
+        stand_ins::collations(conn)?;
         let mut counts = Counts::new();
         for table in counted_tables(conn)? {
             counts.insert(table.name.clone(), Some(count(conn, &table, "count(*)")?));
         }
         Ok::<_, rusqlite::Error>(counts)
     })();
-    counted.map_err(|error| match image.take_error() {
-        Some(inner) => inner,
-        None => Error::new(Code::SnapshotDamaged, "the rows cannot be counted").because(error),
-    })
+    counted.map_err(|error| image.why("the rows cannot be counted", error))
 }
 
 /// How long counting the live database may take.
@@ -49,6 +48,7 @@ pub(crate) struct Limits {
 /// they tell sizes, not differences.
 pub(crate) fn of_database(path: &Path, limits: &Limits, alive: &dyn Fn() -> Result<()>) -> Result<Counts> {
     let Looking { mut conn, is_settled } = look::open(path)?;
+    stand_ins::collations(&conn).map_err(|error| database_error("use", path, error))?;
     let holds_up_nobody = is_settled || wait_while_busy(path, limits.deadline, || is_wal(&conn))?;
     let mut counts = Counts::new();
     for table in wait_while_busy(path, limits.deadline, || counted_tables(&conn))? {

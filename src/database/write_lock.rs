@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode, TransactionState, ffi};
 
-use super::connect::{database_error, is_busy, is_damage, retry_while_busy, set_synchronous_extra};
+use super::connect::{database_error, is_busy, retry_while_busy, set_synchronous_extra};
 use super::content;
 use super::header::{Header, JOURNAL_VERSIONS, TextEncoding};
 use super::holders::companion;
@@ -14,6 +14,7 @@ use super::live::{Live, identity};
 use super::offline::free_name;
 use super::raw_files::file_error;
 use super::source::data_version;
+use super::sqlite_error::is_damage;
 use super::target::{Committed, ImageHeader, ReplaceReason};
 use crate::error::{Result, fail};
 use crate::failpoint;

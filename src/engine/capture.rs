@@ -7,13 +7,13 @@ use std::time::Duration;
 use super::recorder::{Changed, Recorder, Recording};
 use super::{Context, known_damage};
 use crate::database::source::{Batch, Mark, PageSource, Sliced};
-use crate::error::{Result, fail};
+use crate::error::{Code, Result, fail};
 use crate::failpoint;
-use crate::repository::cache;
 use crate::repository::manifest::Head;
 use crate::repository::pack::PackEntry;
 use crate::repository::page_table::{PageEntry, PageTable, PageTableWriter};
 use crate::repository::snapshot::Snapshot;
+use crate::repository::{cache, damaged_packs};
 
 /// A pass that took longer leaves time for many changes, so another one comes before the last.
 const LONG_PASS: Duration = Duration::from_secs(10);
@@ -70,7 +70,9 @@ pub(crate) fn capture_through(
     let page_size = source.page_size();
     let base = newest
         .filter(|head| head.page_size == page_size)
-        .and_then(|head| open_base(context, head));
+        .map(|head| open_base(context, head))
+        .transpose()?
+        .flatten();
     let base_head = base.as_ref().map(|(head, _, _)| head.clone());
     let mut recorder = Recorder::new(
         &context.repository,
@@ -190,9 +192,11 @@ fn relay(context: &Context, page_size: u32, batch: Batch, sink: &mut crate::data
     sink(batch)
 }
 
-/// Page table and packs of the newest snapshot; `None` when it is damaged, which makes the next
+type Base = (Head, PageTable, Vec<PackEntry>);
+
+/// Page table and packs of the newest snapshot; `None` when it cannot be read, which makes the next
 /// snapshot a full one instead of building on it.
-fn open_base(context: &Context, head: &Head) -> Option<(Head, PageTable, Vec<PackEntry>)> {
+fn open_base(context: &Context, head: &Head) -> Result<Option<Base>> {
     let open = || -> Result<_> {
         known_damage::refuse(&context.repository, head)?;
         let snapshot = Snapshot::open(&**context.repository.local(), head)?;
@@ -201,13 +205,54 @@ fn open_base(context: &Context, head: &Head) -> Option<(Head, PageTable, Vec<Pac
             Some(table) => table,
             None => snapshot.page_table(&scratch)?,
         };
-        Ok((head.clone(), table, snapshot.manifest.packs))
+        Ok((table, snapshot.manifest.packs))
     };
-    open()
-        .inspect_err(|error| {
+    match open() {
+        Ok((table, packs)) => {
+            let (table, packs) = without_damaged(context, table, packs)?;
+            Ok(Some((head.clone(), table, packs)))
+        }
+        Err(error) if error.code == Code::SnapshotDamaged => {
             tracing::warn!(snapshot = %head.name, reason = %error, "the newest snapshot is damaged: the next one stores every page again");
-        })
-        .ok()
+            Ok(None)
+        }
+        // A bad sector of an old pack must not keep new ones from being made.
+        Err(error) if error.code == Code::RepositoryIo => {
+            tracing::warn!(snapshot = %head.name, reason = %error, "the newest snapshot cannot be read: the next one stores every page again");
+            Ok(None)
+        }
+        // A full disk, say, which is no property of that snapshot.
+        Err(error) => Err(error),
+    }
+}
+
+/// Pages of packs that are known to be damaged count as changed: they are stored again.
+fn without_damaged(context: &Context, table: PageTable, packs: Vec<PackEntry>) -> Result<(PageTable, Vec<PackEntry>)> {
+    let damaged = damaged_packs::known(&context.repository)?;
+    if !packs.iter().any(|pack| damaged.contains(&pack.id)) {
+        return Ok((table, packs));
+    }
+    // By the number so far, which starts at 1: the number among those that are left.
+    let mut numbers = vec![0];
+    let mut left = Vec::new();
+    for pack in packs {
+        if damaged.contains(&pack.id) {
+            tracing::warn!(pack = %pack.id, "a pack is known to be damaged: its pages are stored again");
+            numbers.push(0);
+        } else {
+            left.push(pack);
+            numbers.push(left.len() as u32);
+        }
+    }
+    let mut rewritten = PageTableWriter::new(&context.repository.scratch()?)?;
+    for entry in table.iter() {
+        let entry = entry?;
+        rewritten.push(&match numbers.get(entry.pack as usize) {
+            Some(0) | None => PageEntry::HOLE,
+            Some(number) => PageEntry { pack: *number, ..entry },
+        })?;
+    }
+    Ok((rewritten.finish()?, left))
 }
 
 /// Joins the page-hash cache with the manifest's extents.

@@ -109,7 +109,7 @@ impl Counting {
                 self.tally.add(move |counters| {
                     counters.failed += 1;
                     counters.upload_failures += u64::from(code == Code::UploadFailed);
-                    if matches!(code, Code::CheckFailed | Code::DatabaseCorrupt | Code::DatabaseInvalid) {
+                    if code == Code::CheckFailed || code.is_damage() {
                         counters.examined(false, create::now(), level);
                     }
                     note_failure(counters, code);

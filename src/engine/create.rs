@@ -137,6 +137,7 @@ impl Elsewhere {
 }
 
 /// What a new snapshot is to be called.
+#[derive(Clone)]
 pub(crate) struct New {
     pub(crate) id: Uuid,
     pub(crate) name: String,
@@ -201,7 +202,10 @@ pub(crate) fn publish(context: &Context, database: &Path, lineage: Uuid, capture
 
     let packs = PackedPages::open(&**repository.local(), &recording.packs, *page_size)?;
     packs.read_back_last(recording.new_packs)?;
-    let known = base.as_ref().filter(|base| is_same_image(base, &captured, new.check));
+    let core_tables = &context.config.core_tables;
+    let known = base
+        .as_ref()
+        .filter(|base| is_same_image(base, &captured, new.check) && knows_content(base, &new, core_tables));
     captured.check_not_moved(database)?;
     let (check_level, checksum, base) = (new.check, checksum.clone(), known.cloned());
     let Captured {
@@ -221,11 +225,12 @@ pub(crate) fn publish(context: &Context, database: &Path, lineage: Uuid, capture
             Facts {
                 is_empty: base.is_empty,
                 counts: base.core_counts.clone(),
+                core_tables: base.core_tables.clone(),
                 finding: None,
+                unjudged: base.unjudged.clone(),
             },
         ),
-        // Nobody bootstraps from a safety snapshot, and that of a restore is made while somebody waits.
-        None if new.kind == Kind::Safety && check_level == Check::None => (live.into_table(), Facts::default()),
+        None if !looks_into_content(&new) => (live.into_table(), Facts::default()),
         None => examine(context, live, check_level)?,
     };
 
@@ -250,8 +255,10 @@ pub(crate) fn publish(context: &Context, database: &Path, lineage: Uuid, capture
         checksum,
         is_empty: facts.is_empty,
         core_counts: facts.counts,
+        core_tables: facts.core_tables,
         check: check_name(check_level).to_owned(),
         finding: facts.finding.clone(),
+        unjudged: facts.unjudged.clone(),
         stored_bytes,
     };
     context.host.check_alive()?;
@@ -274,6 +281,9 @@ pub(crate) fn publish(context: &Context, database: &Path, lineage: Uuid, capture
         tracing::warn!(reason = %error, "the page-hash cache could not be written; the next snapshot reads the packs instead");
     }
     repository.check_stored(&head, &recording.packs)?;
+    if !facts.unjudged.is_empty() {
+        tracing::warn!(snapshot = %head.name, reason = %facts.unjudged.join("; "), "the snapshot is complete; SQLite found no damage in it, but could not judge everything, or found content that breaks a rule of the schema");
+    }
     match facts.finding {
         None => Ok(head),
         Some(finding) => Err(Error::new(
@@ -298,6 +308,17 @@ fn is_same_image(base: &Head, captured: &Captured, level: Check) -> bool {
         && base.finding.is_none()
         && base.page_count == captured.recording.table.pages()
         && same().unwrap_or(false)
+}
+
+/// Whether the base says of its content what is to be said of the new snapshot: nobody looked into a safety snapshot,
+/// and others may have been made with other core tables.
+fn knows_content(base: &Head, new: &New, core_tables: &Vec<String>) -> bool {
+    !looks_into_content(new) || base.core_tables.as_ref() == Some(core_tables)
+}
+
+/// Nobody bootstraps from a safety snapshot, and that of a restore is made while somebody waits.
+fn looks_into_content(new: &New) -> bool {
+    new.kind != Kind::Safety || new.check != Check::None
 }
 
 const fn check_name(check: Check) -> &'static str {

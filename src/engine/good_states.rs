@@ -12,7 +12,7 @@ use super::find::{Found, everything_left_without};
 use super::target::{Target, check_restorable};
 use super::verify::assemble_image;
 use crate::config::Check;
-use crate::database::check;
+use crate::database::check::{self, Judgement};
 use crate::error::{Code, Error, Result};
 use crate::record::Status;
 use crate::repository::lineage::{self, Lineage};
@@ -65,7 +65,7 @@ fn of_database(context: &Context, database: &Path, heads: Vec<Head>) -> Result<V
     Ok(heads.into_iter().filter(is_candidate).collect())
 }
 
-/// Why a candidate is no good; `None` when every hash is right and SQLite finds nothing wrong.
+/// Why a candidate is no good; `None` when every hash is right and SQLite finds no damage.
 pub(crate) fn fault(context: &Context, found: &Found) -> Result<Option<String>> {
     // An older state that is at hand is better than a newer one behind a network that is down.
     match integrity(context, found) {
@@ -87,9 +87,12 @@ fn integrity(context: &Context, found: &Found) -> Result<Option<String>> {
     if target.page_count() == 0 {
         return Ok(None);
     }
-    let mut image = assemble_image(context, &mut target)?;
+    let image = assemble_image(context, &mut target)?;
     let host = Arc::clone(&context.host);
-    check::check(&mut image, Check::Full, Arc::new(move || host.check_alive().is_ok()))
+    match check::check(&image, Check::Full, Arc::new(move || host.check_alive().is_ok()))? {
+        Judgement::Damaged(finding) => Ok(Some(finding)),
+        Judgement::Sound | Judgement::Unjudged(_) => Ok(None),
+    }
 }
 
 /// The newest backup of each database of which every hash is right, an empty one only where no other is

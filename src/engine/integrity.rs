@@ -4,13 +4,15 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use serde_json::{Value, json};
+
 use super::capture::capture;
 use super::live_image::LiveImage;
 use super::{Context, create};
 use crate::config::Check;
 use crate::database::image::Image;
 use crate::database::{check, image};
-use crate::error::{Code, Error, Result};
+use crate::error::{Code, Result};
 use crate::repository::hash::StructureHash;
 use crate::repository::packed_pages::PackedPages;
 
@@ -23,19 +25,27 @@ pub(crate) struct Integrity {
     pub(crate) foreign_keys: Option<String>,
     /// What was judged, by the hash of its page list; `None`: its pages could not be read.
     pub(crate) judged: Option<StructureHash>,
+    /// What could not be judged, and content that breaks another rule of the schema; one sentence each.
+    pub(crate) unjudged: Vec<String>,
 }
 
 /// Checks the database. The repository of `context` lends its lock and the space for the image,
 /// and is afterwards what it was before.
 pub(crate) fn check_database(context: &Context, database: &Path) -> Result<Integrity> {
+    let missing = || Integrity::damaged(format!("{} does not exist", database.display()));
     if !database.exists() {
-        return Ok(Integrity::damaged(format!("{} does not exist", database.display())));
+        return Ok(missing());
     }
     let _lock = context.lock_for_writing("validateDatabaseIntegrity")?;
-    let outcome = check_image(context, database);
+    // What keeps the database from being read counts as damage when it does so twice.
+    let outcome = match check_image(context, database) {
+        Err(error) if error.code.is_damage() => check_image(context, database),
+        other => other,
+    };
     create::clean_up(context);
     match outcome {
-        Err(error) if is_damage(&error) => Ok(Integrity::damaged(error.story())),
+        Err(error) if error.code.is_damage() => Ok(Integrity::damaged(error.story())),
+        Err(error) if error.code == Code::DatabaseNotFound => Ok(missing()),
         other => other,
     }
 }
@@ -44,9 +54,16 @@ impl Integrity {
     fn damaged(why: String) -> Self {
         Self {
             damage: Some(why),
-            foreign_keys: None,
-            judged: None,
+            ..Self::default()
         }
+    }
+
+    /// Adds what could not be judged to what is told.
+    pub(crate) fn with_unjudged(&self, mut told: Value) -> Value {
+        if !self.unjudged.is_empty() {
+            told["unjudged"] = json!(self.unjudged);
+        }
+        told
     }
 
     /// One sentence each; none when all is well.
@@ -74,24 +91,23 @@ fn check_image(context: &Context, database: &Path) -> Result<Integrity> {
             ..Integrity::default()
         });
     }
-    let mut image = image::open(Box::new(live))?;
+    let image = image::open(Box::new(live))?;
     let host = Arc::clone(&context.host);
-    let damage = check::check(&mut image, Check::Full, Arc::new(move || host.check_alive().is_ok()))?;
+    let judgement = check::check(&image, Check::Full, Arc::new(move || host.check_alive().is_ok()))?;
+    let (damage, mut unjudged) = judgement.into_parts();
     let foreign_keys = match damage {
         // Of a damaged image nobody knows which rows are missing.
         Some(_) => None,
-        None => check::check_foreign_keys(&image)?,
+        None => {
+            let checked = check::check_foreign_keys(&image)?;
+            unjudged.extend(checked.unjudged);
+            checked.broken
+        }
     };
     Ok(Integrity {
         damage,
         foreign_keys,
         judged,
+        unjudged,
     })
-}
-
-fn is_damage(error: &Error) -> bool {
-    matches!(
-        error.code,
-        Code::DatabaseInvalid | Code::DatabaseCorrupt | Code::DatabaseNotFound
-    )
 }

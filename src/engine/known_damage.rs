@@ -2,7 +2,8 @@
 //! missing or have another size.
 //!
 //! A verification that found damage leaves a note `local/damage/<uuid>.<tier>`, which stays until the snapshot
-//! verifies good. Notes about snapshots that are gone are passed over. No later snapshot is built on one with a note.
+//! verifies good. Notes about snapshots that are gone are passed over. No later snapshot is built on one with a note, nor
+//! on a pack that anybody has found damaged ([`damaged_packs`]), whichever snapshot that was of.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -14,7 +15,7 @@ use super::verify::{Level, Verdict};
 use crate::error::{Code, Result, fail};
 use crate::repository::manifest::{self, Head};
 use crate::repository::tiers::Tier;
-use crate::repository::{Repository, mirror, survey};
+use crate::repository::{Repository, damaged_packs, mirror, survey};
 use crate::storage::Store;
 
 const NOTES: &str = "local/damage/";
@@ -55,8 +56,8 @@ pub(crate) fn remember(context: &Context, id: Uuid, verdict: &Verdict) {
         return;
     }
     let noted = match verdict.problems.first() {
-        Some(problem) => note(context, id, verdict.level, problem),
-        None => settle(context, id, verdict.level),
+        Some(problem) if verdict.damaged => note(context, id, verdict.level, problem),
+        _ => settle(context, id, verdict.level),
     };
     if let Err(error) = noted
         && error.code != Code::RepositoryUnwritable
@@ -93,7 +94,20 @@ fn settle(context: &Context, id: Uuid, level: Level) -> Result<()> {
             context.repository.local().remove(&note.key())?;
         }
     }
-    Ok(())
+    if level < Level::Data {
+        return Ok(());
+    }
+    let read = match good {
+        // Local first: what the bucket has was not looked at.
+        None | Some(Tier::Local) => Tier::Local,
+        Some(Tier::S3) => Tier::S3,
+    };
+    damaged_packs::look_again(&context.repository, read, &*context.repository.reading(Some(read))?)
+}
+
+/// Writes down which packs of a repository were found damaged by this process, whatever it was doing.
+pub(crate) fn remember_packs(repository: &Repository) {
+    damaged_packs::write_down(repository);
 }
 
 /// The tier that a verification reads. Without a bucket there is one, whether it was named or not.

@@ -132,6 +132,9 @@ fn packed(context: &Context, listed: &Listed, journal: &Journal) -> Value {
     info["storedSize"] = json!(head.stored_bytes);
     info["packs"] = json!(head.packs());
     info["isEmpty"] = json!(head.is_empty);
+    if !head.unjudged.is_empty() {
+        info["unjudged"] = json!(head.unjudged);
+    }
     info["lineage"] = json!(head.lineage);
     info["databaseName"] = json!(head.database_name);
     info

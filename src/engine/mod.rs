@@ -60,6 +60,7 @@ pub(crate) use doctor::doctor;
 pub(crate) use drill::{Request as DrillRequest, drill, drills};
 pub(crate) use export::{checksum_of_file, export};
 pub(crate) use inspect::inspect_schema;
+pub(crate) use known_damage::remember_packs as remember_damaged_packs;
 pub(crate) use list::{get, head_object, list};
 pub(crate) use metrics::metrics;
 pub(crate) use pins::{pin, unpin};

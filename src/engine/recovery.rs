@@ -17,7 +17,7 @@ use super::good_states::{self, newest_good};
 use super::integrity::{Integrity, check_database};
 use super::overwrite::Only;
 use super::restore::{Restored, restore_found, restore_only};
-use super::{Context, canonical, names, post_restore, reset};
+use super::{Context, canonical, known_damage, names, post_restore, reset};
 use crate::config::Config;
 use crate::error::{Code, Error, Result, fail};
 use crate::repository::lineage;
@@ -32,6 +32,12 @@ const JUDGEMENTS: u32 = 3;
 pub(crate) struct Recovery<'a> {
     main: &'a Context,
     own: Context,
+}
+
+impl Drop for Recovery<'_> {
+    fn drop(&mut self) {
+        known_damage::remember_packs(&self.own.repository);
+    }
 }
 
 impl<'a> Recovery<'a> {
@@ -113,12 +119,12 @@ impl<'a> Recovery<'a> {
         for _ in 0..JUDGEMENTS {
             let integrity = check_database(&self.own, &database)?;
             let Some(damage) = &integrity.damage else {
-                return Ok(json!({
+                return Ok(integrity.with_unjudged(json!({
                     "state": if self.took_place(&database, name)? { "restored" } else { "unchanged" },
                     "problems": integrity.problems(),
                     "snapshot": null,
                     "passedOver": [],
-                }));
+                })));
             };
             tracing::warn!(
                 damage,
@@ -181,11 +187,11 @@ impl<'a> Recovery<'a> {
     /// What SQLite says of the live database.
     pub(crate) fn validate(&self) -> Result<Value> {
         let integrity = check_database(&self.own, &self.main.database()?)?;
-        Ok(json!({
+        Ok(integrity.with_unjudged(json!({
             "valid": integrity.problems().is_empty(),
             "damaged": integrity.damage.is_some(),
             "problems": integrity.problems(),
-        }))
+        })))
     }
 
     /// Empties the database after a backup, which is one of these.

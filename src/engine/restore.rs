@@ -14,9 +14,10 @@ use super::overwrite::{Only, Overwritten};
 use super::restore_in_place;
 use super::target::{Target, check_restorable};
 use super::{Context, catalog, create, export, post_restore};
+use crate::database::check::{self, Judgement};
 use crate::database::raw_files::file_error;
-use crate::database::{check, image, offline, rows};
-use crate::error::{Error, Result, fail};
+use crate::database::{image, offline, rows};
+use crate::error::{Result, fail};
 use crate::failpoint;
 use crate::record::{Record, RestoreStatus};
 use crate::repository::lineage;
@@ -259,13 +260,13 @@ fn check_plain(context: &Context, target: Target, found: &Found) -> Result<Targe
         return Ok(target);
     }
     let host = std::sync::Arc::clone(&context.host);
-    let mut image = image::open(Box::new(target))?;
+    let image = image::open(Box::new(target))?;
     let alive = std::sync::Arc::new(move || host.check_alive().is_ok());
-    if let Some(finding) = check::check(&mut image, crate::config::Check::Quick, alive)? {
-        return Err(Error::new(
-            crate::error::Code::SnapshotDamaged,
-            format!("the old snapshot is damaged: {finding}; nothing was changed"),
-        ));
+    if let Judgement::Damaged(finding) = check::check(&image, crate::config::Check::Quick, alive)? {
+        fail!(
+            SnapshotDamaged,
+            "the old snapshot is damaged: {finding}; nothing was changed"
+        );
     }
     drop(image);
     Target::open(context, found)

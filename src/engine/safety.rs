@@ -1,6 +1,7 @@
 //! The safety snapshot: what the database held before it was overwritten. It never blocks a
 //! restore: where pages cannot be read through SQLite, the raw files are copied.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
 
@@ -83,10 +84,7 @@ pub(crate) fn store(context: &Context, database: &Path, live: &Live, stale: Opti
 
 /// Whether the database itself is why its pages cannot be read.
 pub(crate) fn is_unreadable(error: &Error) -> bool {
-    matches!(
-        error.code,
-        Code::DatabaseCorrupt | Code::DatabaseInvalid | Code::DatabaseEncrypted | Code::Internal
-    )
+    error.code.is_damage() || error.code == Code::DatabaseEncrypted
 }
 
 /// Copies the raw files of a database that SQLite cannot read into the repository, as the last
@@ -175,10 +173,13 @@ pub(crate) fn complete(context: &Context, database: &Path, lock: &WriteLock, bef
         database_name: lineage::file_name(database),
         page_size,
         checksum: pass.checksum.unwrap_or_default(),
-        is_empty: before.as_ref().is_some_and(|head| head.is_empty),
-        core_counts: before.as_ref().map(|head| head.core_counts.clone()).unwrap_or_default(),
+        // Somebody has written since, and nobody looks into it while the lock is held.
+        is_empty: false,
+        core_counts: BTreeMap::new(),
+        core_tables: None,
         check: "none".to_owned(),
         finding: None,
+        unjudged: Vec::new(),
         stored_bytes: new_packs.iter().map(|pack| pack.size).sum(),
     };
     let head = manifest::write(

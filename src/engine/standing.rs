@@ -20,6 +20,8 @@ pub(super) struct Snapshot {
     pub(super) name: String,
     pub(super) created_at: Timestamp,
     pub(super) size: u64,
+    /// What SQLite could not judge when it was made.
+    pub(super) unjudged: Vec<String>,
 }
 
 /// Which snapshots of the configured database can be relied on, as far as is known.
@@ -43,6 +45,7 @@ impl Snapshot {
             name: head.name.clone(),
             created_at: head.created_at,
             size: head.size(),
+            unjudged: head.unjudged.clone(),
         }
     }
 
@@ -53,6 +56,7 @@ impl Snapshot {
             name: record.name.clone(),
             created_at: record.created_at,
             size: record.size,
+            unjudged: Vec::new(),
         })
     }
 }

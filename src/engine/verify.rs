@@ -31,6 +31,12 @@ pub(crate) struct Verdict {
     pub(crate) ok: bool,
     pub(crate) level: Level,
     pub(crate) problems: Vec<String>,
+    /// What SQLite could not judge, and content that breaks a rule of the schema.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) unjudged: Vec<String>,
+    /// Whether something of the snapshot is damaged, in contrast to rows that lack their parents.
+    #[serde(skip)]
+    pub(crate) damaged: bool,
 }
 
 /// Verifies one snapshot. Damage is a verdict, not an error.
@@ -41,29 +47,36 @@ pub(crate) fn verify(context: &Context, name: &str, level: Level) -> Result<Verd
         Err(error) if error.code == Code::SnapshotDamaged => return Ok(Verdict::bad(level, &error)),
         other => other?,
     };
-    let verdict = match problems(context, &found, level) {
-        Err(error) if error.code == Code::SnapshotDamaged => Verdict::bad(level, &error),
-        problems => Verdict::new(level, problems?),
+    let verdict = match examine(context, &found, level) {
+        Err(error) if error.code == Code::SnapshotDamaged || error.code.is_damage() => Verdict::bad(level, &error),
+        verdict => verdict?,
     };
     known_damage::remember(context, found.note_id(), &verdict);
     Ok(verdict)
 }
 
 impl Verdict {
-    fn new(level: Level, problems: Vec<String>) -> Self {
+    fn good(level: Level) -> Self {
         Self {
-            ok: problems.is_empty(),
+            ok: true,
             level,
-            problems,
+            problems: Vec::new(),
+            unjudged: Vec::new(),
+            damaged: false,
         }
     }
 
     fn bad(level: Level, error: &Error) -> Self {
-        Self::new(level, vec![error.story()])
+        Self {
+            ok: false,
+            problems: vec![error.story()],
+            damaged: true,
+            ..Self::good(level)
+        }
     }
 }
 
-fn problems(context: &Context, found: &Found, level: Level) -> Result<Vec<String>> {
+fn examine(context: &Context, found: &Found, level: Level) -> Result<Verdict> {
     let mut target = Target::open(context, found)?;
     if level >= Level::Data {
         let total = u64::from(target.page_size) * u64::from(target.page_count());
@@ -76,21 +89,31 @@ fn problems(context: &Context, found: &Found, level: Level) -> Result<Vec<String
         })?;
     }
     if level < Level::Database || target.page_count() == 0 {
-        return Ok(Vec::new());
+        return Ok(Verdict::good(level));
     }
-    let mut image = assemble_image(context, &mut target)?;
+    let image = assemble_image(context, &mut target)?;
     let host = Arc::clone(&context.host);
-    let integrity = check::check(&mut image, Check::Full, Arc::new(move || host.check_alive().is_ok()))?;
+    let judgement = check::check(&image, Check::Full, Arc::new(move || host.check_alive().is_ok()))?;
+    let (damage, mut unjudged) = judgement.into_parts();
     if let Found::Packed(head) = found
         && health::is_ours(context, head)
     {
-        let (healthy, image_of) = (integrity.is_none(), head.created_at);
+        let (healthy, image_of) = (damage.is_none(), head.created_at);
         context
             .tally
             .add(move |counters| counters.examined(healthy, image_of, Check::Full));
     }
     let foreign_keys = check::check_foreign_keys(&image)?;
-    Ok(integrity.into_iter().chain(foreign_keys).collect())
+    unjudged.extend(foreign_keys.unjudged);
+    let damaged = damage.is_some();
+    let problems: Vec<String> = damage.into_iter().chain(foreign_keys.broken).collect();
+    Ok(Verdict {
+        ok: problems.is_empty(),
+        level,
+        problems,
+        unjudged,
+        damaged,
+    })
 }
 
 /// The image as a database to ask. SQLite reads pages in any order, so it is assembled first.

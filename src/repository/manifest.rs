@@ -58,10 +58,16 @@ pub(crate) struct Description {
     pub(crate) is_empty: bool,
     /// Rows of the core tables.
     pub(crate) core_counts: BTreeMap<String, u64>,
+    /// The core tables that the two above are about; `None`: nobody has looked, or it is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) core_tables: Option<Vec<String>>,
     /// SQLite's check at creation: `none`, `quick` or `full`.
     pub(crate) check: String,
     /// What SQLite found wrong, for forensic images.
     pub(crate) finding: Option<String>,
+    /// What SQLite could not judge at creation, and content that breaks a rule of the schema.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) unjudged: Vec<String>,
     /// Bytes of the packs that this snapshot added.
     pub(crate) stored_bytes: u64,
 }

@@ -14,6 +14,7 @@ pub(crate) mod bytes;
 pub(crate) mod cache;
 pub(crate) mod clock;
 pub(crate) mod counters;
+pub(crate) mod damaged_packs;
 pub(crate) mod drills;
 pub(crate) mod extents;
 pub(crate) mod folder;

@@ -1,6 +1,6 @@
 //! The fixed parts of a pack: header, trailer, and how a manifest names it.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::bytes::Fields;
@@ -31,7 +31,7 @@ pub(crate) fn pages_per_frame(page_size: u32) -> u32 {
 }
 
 /// A pack as a manifest names it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct PackEntry {
     pub(crate) id: Uuid,
     /// Bytes of the object.

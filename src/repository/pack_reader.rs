@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::bytes::{Fields, ObjectRange, own_or};
+use super::damaged_packs;
 use super::hash::{PAGE_HASH_LEN, PageHash, page_hash};
 use super::pack::{FRAME_ENTRY_LEN, HEADER_LEN, Header, PAGE_ENTRY_LEN, PackEntry, TRAILER_LEN, Trailer};
 use crate::error::{Code, Error, Result, fail};
@@ -31,6 +32,7 @@ impl PackReader {
         match (Self::open_in(store, entry), store.second()) {
             (Err(error), Some(second)) if error.code == Code::SnapshotDamaged => {
                 let opened = Self::open_in(&*second, entry)?;
+                damaged_packs::was_the_way(entry);
                 tracing::warn!(reason = %error, "a pack is damaged; its other copy is used");
                 Ok(opened)
             }
@@ -39,8 +41,13 @@ impl PackReader {
     }
 
     fn open_in(store: &dyn Store, entry: &PackEntry) -> Result<Self> {
-        let name = format!("pack {}", store.locate(&entry.key()));
         let object = store.open(&entry.key())?;
+        let is_far = object.is_far();
+        Self::read_tables(store, object, entry).inspect_err(|error| told(entry, is_far, error))
+    }
+
+    fn read_tables(store: &dyn Store, object: Box<dyn Reader>, entry: &PackEntry) -> Result<Self> {
+        let name = format!("pack {}", store.locate(&entry.key()));
         let size = object.size();
         if size != entry.size || size < (HEADER_LEN + TRAILER_LEN) as u64 {
             fail!(SnapshotDamaged, "{name} has {size} bytes instead of {}", entry.size);
@@ -146,6 +153,7 @@ impl PackReader {
         match (self.read_frame(frame), &self.second) {
             (Err(error), Some(second)) if error.code == Code::SnapshotDamaged => {
                 let data = Self::open_in(&**second, &self.entry)?.read_frame(frame)?;
+                damaged_packs::was_the_way(&self.entry);
                 tracing::warn!(reason = %error, "a frame is damaged; its other copy is used");
                 Ok(data)
             }
@@ -153,7 +161,17 @@ impl PackReader {
         }
     }
 
+    /// Reads every page and compares it with its hash.
+    pub(crate) fn read_all(&self) -> Result<()> {
+        (0..self.frames()).try_for_each(|frame| self.frame(frame).map(drop))
+    }
+
     fn read_frame(&self, frame: u32) -> Result<Vec<u8>> {
+        self.decode_frame(frame)
+            .inspect_err(|error| told(&self.entry, self.is_far(), error))
+    }
+
+    fn decode_frame(&self, frame: u32) -> Result<Vec<u8>> {
         let first = frame * self.pages_per_frame;
         let pages = self.pages_per_frame.min(self.pages.saturating_sub(first));
         let (start, end) = match (
@@ -210,6 +228,12 @@ fn read_frame_offsets(object: &dyn Reader, trailer: &Trailer, name: &str) -> Res
         fail!(SnapshotDamaged, "the frames of {name} do not fill it");
     }
     Ok(offsets)
+}
+
+fn told(entry: &PackEntry, is_far: bool, error: &Error) {
+    if error.code == Code::SnapshotDamaged {
+        damaged_packs::found(entry, is_far, error);
+    }
 }
 
 fn damaged(name: &str, how: &str) -> Error {

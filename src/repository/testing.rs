@@ -116,6 +116,8 @@ pub(crate) fn draft(name: &str, page_size: u32) -> Description {
         checksum: "ab".repeat(32),
         is_empty: false,
         core_counts: BTreeMap::from([("Reality".to_owned(), 3)]),
+        core_tables: None,
+        unjudged: Vec::new(),
         check: "quick".to_owned(),
         finding: None,
         stored_bytes: 77,

@@ -33,7 +33,9 @@ pub(crate) fn run(job: Job, channel: &Channel) -> Result<Value> {
     }
     let context = Context::new(job.config, Arc::new(channel.clone()))?;
     let counting = Counting::begin(&context, &job.operation);
+    let repository = context.repository.clone();
     let outcome = operate(context, &job.operation, &args, channel);
+    engine::remember_damaged_packs(&repository);
     counting.end(&outcome);
     outcome
 }

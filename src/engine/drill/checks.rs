@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 use super::{Assembled, Request, content, told};
 use crate::config::Check as Level;
 use crate::database::assertions::{self, Assertion};
-use crate::database::check;
+use crate::database::check::{self, Judgement};
 use crate::database::image::{self, ImageDatabase};
 use crate::database::migrations::{self, History};
 use crate::database::row_counts::{self, Counts, Limits};
 use crate::engine::Context;
 use crate::engine::find::Found;
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result};
 use crate::finding::Check;
 use crate::priority;
 
@@ -22,6 +22,9 @@ const INTEGRITY: &str = "integrity_check";
 const FOREIGN_KEYS: &str = "foreign_key_check";
 const ROWS: &str = "row_counts";
 const MIGRATIONS: &str = "migrations";
+const NO_DAMAGE: &str =
+    "SQLite finds no damage, but could not judge everything, or found content that breaks a rule of the schema";
+const NO_ORPHAN: &str = "every row has its parents, as far as they could be looked for";
 /// Checks that compare with the live database, and cannot be done without it.
 pub(super) const COMPARISONS: [&str; 2] = [ROWS, MIGRATIONS];
 
@@ -43,10 +46,11 @@ pub(super) fn run(
 ) -> Result<()> {
     let mut image = match image::open(Box::new(assembled.into_image())) {
         Ok(image) => image,
-        Err(error) => {
+        Err(error) if error.code.is_damage() => {
             checks.push(Check::failed(INTEGRITY, error.story()));
             return Ok(());
         }
+        Err(error) => return Err(error),
     };
     let total = 5 + assertions.len() as u64;
     let progress = |done| context.host.progress("check", done, total, "checks");
@@ -61,11 +65,19 @@ pub(super) fn run(
     let limit = Duration::from_millis(request.assertion_timeout_ms);
     let asserted = assertions::check(image.connection_mut(), assertions, limit, alive.clone())?;
     progress(assertions.len() as u64);
-    let integrity = check::check(&mut image, Level::Full, alive)?;
-    checks.push(verdict(INTEGRITY, integrity, "SQLite finds nothing wrong"));
+    let judgement = check::check(&image, Level::Full, alive)?;
+    checks.push(match judgement {
+        Judgement::Sound => Check::passed(INTEGRITY, "SQLite finds nothing wrong"),
+        Judgement::Damaged(finding) => Check::failed(INTEGRITY, finding),
+        Judgement::Unjudged(reasons) => Check::passed(INTEGRITY, NO_DAMAGE).with_unjudged(reasons),
+    });
     progress(total - 4);
     let foreign_keys = check::check_foreign_keys(&image)?;
-    checks.push(verdict(FOREIGN_KEYS, foreign_keys, "every row has its parents"));
+    checks.push(match foreign_keys.broken {
+        Some(broken) => Check::failed(FOREIGN_KEYS, broken),
+        None if foreign_keys.unjudged.is_empty() => Check::passed(FOREIGN_KEYS, "every row has its parents"),
+        None => Check::passed(FOREIGN_KEYS, NO_ORPHAN).with_unjudged(foreign_keys.unjudged),
+    });
     progress(total - 3);
     checks.push(content::check(context, found, &image)?);
     progress(total - 2);
@@ -77,17 +89,15 @@ pub(super) fn run(
     Ok(())
 }
 
-fn verdict(name: &str, finding: Option<String>, good: &str) -> Check {
-    match finding {
-        None => Check::passed(name, good),
-        Some(finding) => Check::failed(name, finding),
-    }
-}
-
 /// What a check gives when the image itself does not let it be made.
 pub(super) fn unreadable(context: &Context, name: &str, error: &Error) -> Result<Check> {
     context.host.check_alive()?;
-    Ok(Check::failed(name, error.story()))
+    let is_bad = error.code == Code::SnapshotDamaged || error.code.is_damage();
+    Ok(match is_bad {
+        true => Check::failed(name, error.story()),
+        // It may be for want of what only the application has.
+        false => Check::inconclusive(name, told(error)),
+    })
 }
 
 /// What the live database has, or why it cannot be asked.
