@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::holders::{self, COMPANIONS, companion};
 use crate::error::{Code, Error, Result, fail};
@@ -42,6 +42,16 @@ pub(crate) fn copy_set(database: &Path, folder: &Path, root: &Path) -> Result<us
     }
     sync_folder(folder)?;
     Ok(copied)
+}
+
+/// What bears the name of a database file, or of a companion that SQLite would apply to a new file of
+/// that name.
+pub(crate) fn in_the_way_of(file: &Path) -> Vec<PathBuf> {
+    std::iter::once("")
+        .chain(COMPANIONS)
+        .map(|suffix| companion(file, suffix))
+        .filter(|name| name.symlink_metadata().is_ok())
+        .collect()
 }
 
 /// An `io::Error` on the database or in its folder.

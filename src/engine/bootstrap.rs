@@ -8,7 +8,7 @@ use super::find::{Found, everything_left_without};
 use super::good_states::speaks_against_it;
 use super::restore::restore_found;
 use super::target::Target;
-use super::{Context, create, sync};
+use super::{Context, create, left_behind, sync};
 use crate::database::rows;
 use crate::error::{Code, Error, Result};
 use crate::record::Status;
@@ -38,6 +38,7 @@ pub(crate) fn bootstrap(context: &Context) -> Result<Value> {
     if nothing || !is_empty(context, &database)? {
         return Ok(json!({ "bootstrapped": false }));
     }
+    left_behind::wait(context, &database, context.deadline())?;
     let _lock = context.lock_for_writing("bootstrapDatabase")?;
     // Another process may have been first.
     if !is_empty(context, &database)? {

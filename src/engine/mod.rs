@@ -18,6 +18,7 @@ mod health;
 mod inspect;
 mod integrity;
 mod known_damage;
+mod left_behind;
 mod list;
 mod live_image;
 mod metrics;
@@ -30,6 +31,7 @@ mod prune;
 mod recorder;
 mod recovery;
 mod repack;
+mod rescue;
 mod reset;
 mod restore;
 mod restore_in_place;
@@ -45,7 +47,8 @@ mod unfinished;
 mod upload;
 mod verify;
 
-use std::path::{Path, PathBuf};
+use std::ffi::OsString;
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -64,6 +67,7 @@ pub(crate) use metrics::metrics;
 pub(crate) use pins::{pin, unpin};
 pub(crate) use prune::prune;
 pub(crate) use recovery::Recovery;
+pub(crate) use rescue::rescue;
 pub(crate) use reset::reset;
 pub(crate) use restore::restore;
 pub(crate) use schedule::{claim_tick, finish_tick, give_back_tick};
@@ -81,6 +85,9 @@ use crate::repository::lock::{Lock, Mode, Subject};
 use crate::repository::tiers::Tier;
 use crate::storage::{S3Store, Store};
 
+/// Links one after another; as many as SQLite follows.
+const LONGEST_CHAIN: u32 = 200;
+
 /// Whoever asked for the operation.
 pub(crate) trait Host: Send + Sync {
     /// Told how far a phase is.
@@ -97,6 +104,8 @@ pub(crate) struct Context {
     pub(crate) host: Arc<dyn Host>,
     /// The tier that snapshots are looked for and read in; `None`: both, local first.
     pub(crate) tier: Option<Tier>,
+    /// A process that still writes into the deleted file of a lost database does not keep it from being replaced.
+    pub(crate) force: bool,
     /// What there is to count.
     pub(crate) tally: Arc<Tally>,
 }
@@ -109,6 +118,7 @@ impl Context {
             repository,
             host,
             tier: None,
+            force: false,
             tally: Arc::default(),
         })
     }
@@ -116,6 +126,14 @@ impl Context {
     /// The same, for one tier only.
     pub(crate) fn of_tier(self, tier: Option<Tier>) -> Self {
         Self { tier, ..self }
+    }
+
+    /// The same, for somebody who knows who is left behind.
+    pub(crate) fn forced(self, force: Option<bool>) -> Self {
+        Self {
+            force: force.unwrap_or_default(),
+            ..self
+        }
     }
 
     /// What snapshots are read from.
@@ -208,16 +226,33 @@ struct Writing {
     _lock: Lock,
 }
 
-/// The path with links resolved; of a missing file, its folder's.
+/// The path with links resolved as SQLite does it: also those whose target is lost, and of a path whose
+/// end is missing the part that is there.
 fn canonical(path: &Path) -> PathBuf {
-    if let Ok(path) = path.canonicalize() {
-        return path;
+    let mut resolved = PathBuf::new();
+    let mut left = LONGEST_CHAIN;
+    let mut ahead: Vec<OsString> = reversed(path);
+    while let Some(name) = ahead.pop() {
+        if name == ".." {
+            resolved.pop();
+            continue;
+        }
+        let here = resolved.join(&name);
+        match std::fs::read_link(&here) {
+            // A chain without an end stays what it is: whoever opens it is told.
+            Ok(_) if left == 0 => return path.to_path_buf(),
+            Ok(target) => {
+                left -= 1;
+                // An absolute target begins anew: its first part is the root.
+                ahead.extend(reversed(&target));
+            }
+            Err(_) => resolved = here,
+        }
     }
-    match (
-        path.parent().and_then(|folder| folder.canonicalize().ok()),
-        path.file_name(),
-    ) {
-        (Some(folder), Some(name)) => folder.join(name),
-        _ => path.to_path_buf(),
-    }
+    resolved
+}
+
+fn reversed(path: &Path) -> Vec<OsString> {
+    let parts = path.components().filter(|part| *part != Component::CurDir);
+    parts.rev().map(|part| part.as_os_str().to_owned()).collect()
 }

@@ -5,6 +5,7 @@
 //! is replaced, if nobody has it open. What is about to happen is in the journal first.
 
 use std::path::Path;
+use std::time::Instant;
 
 use uuid::Uuid;
 
@@ -12,9 +13,9 @@ use super::capture::identity;
 use super::find::{Found, find};
 use super::restore_in_place::{self, InPlace};
 use super::target::{Target, check_restorable};
-use super::{Context, catalog, create, export, post_restore};
+use super::{Context, catalog, create, export, left_behind, post_restore};
 use crate::database::raw_files::file_error;
-use crate::database::{check, image, offline, rows};
+use crate::database::{check, gate, image, offline, rows};
 use crate::error::{Error, Result, fail};
 use crate::failpoint;
 use crate::record::{Record, RestoreStatus};
@@ -27,6 +28,9 @@ pub(crate) fn restore(context: &Context, name: &str) -> Result<Record> {
     let database = context.database()?;
     // Before the lock: a name that is not there makes no repository.
     find(context, name)?;
+    if is_lost(&database)? {
+        left_behind::wait(context, &database, context.deadline())?;
+    }
     let lock = context.lock_for_writing("restoreFromSnapshot")?;
     let found = find(context, name)?;
     let restored = restore_found(context, &database, &found)?;
@@ -104,17 +108,27 @@ fn apply(context: &Context, database: &Path, target: &mut Target, entry: &mut Re
                 database.display()
             )
         }
+        _ if is_lost(database)? => new_file(context, database, target, entry),
         Ok(_) => match restore_in_place::restore(context, database, target, entry)? {
             InPlace::Done => Ok(()),
             InPlace::Impossible(reason) => replace(context, database, target, entry, &reason),
         },
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => new_file(context, database, target, entry),
         Err(error) => Err(file_error("look at", database, error)),
+    }
+}
+
+/// Whether there is no file, or only one of zero bytes beside what it has lost.
+fn is_lost(database: &Path) -> Result<bool> {
+    match database.symlink_metadata() {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(true),
+        _ => Ok(!gate::stranded(database)?.is_empty()),
     }
 }
 
 /// Assembles beside, verifies, and publishes without overwriting.
 fn new_file(context: &Context, database: &Path, target: &mut Target, entry: &mut Restore) -> Result<()> {
+    // Under the lock nobody is waited for.
+    left_behind::wait(context, database, Instant::now())?;
     let folder = database.parent().unwrap_or(Path::new("/"));
     std::fs::create_dir_all(folder).map_err(|error| file_error("make", folder, error))?;
     entry.save(&context.repository)?;
