@@ -118,14 +118,9 @@ test('a transaction that is not finished is not in what is rescued', async (t) =
     const { rig, application, remove } = await running(t, journalMode);
     await application.exec(`BEGIN IMMEDIATE; ${METRIC}`);
     remove();
-    await rig.writer.rescueDatabase('rescued', short).then(
-      () => assert.equal(journalMode, 'delete', 'its writer prepares in memory'),
-      // The lock of the WAL's writer is the one that is waited for.
-      ({ code }) => assert.deepEqual([journalMode, code], ['wal', 'DATABASE_BUSY']),
-    );
+    await rig.writer.rescueDatabase('rescued');
     await application.exec('ROLLBACK');
-    await rig.writer.rescueDatabase('afterwards');
-    await rig.writer.exportSnapshot('afterwards', rig.path('out.db'));
+    await rig.writer.exportSnapshot('rescued', rig.path('out.db'));
     assert.equal(
       withDatabase(rig.path('out.db'), (db) => db.prepare(LATEST).get().n),
       1,

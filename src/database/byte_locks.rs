@@ -24,8 +24,7 @@ impl Bytes {
         first: 0x4000_0002,
         length: 510,
     };
-    /// Of `-shm`: the writer of the WAL, and after it whoever checkpoints.
-    pub(super) const WAL_WRITER: Self = Self::one(120);
+    /// Of `-shm`: whoever moves pages from the WAL into the database file.
     pub(super) const WAL_CHECKPOINT: Self = Self::one(121);
     /// Every connection that uses this `-shm`, as long as it is open ("dead man's switch").
     pub(super) const WAL_USERS: Self = Self::one(128);

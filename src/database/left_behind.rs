@@ -165,13 +165,13 @@ impl Deleted {
     }
 
     /// Copies one instant of the database to `copy`, with its WAL or hot journal, so that SQLite opens
-    /// it like any other. Writers wait meanwhile, as for a long transaction.
+    /// it like any other. Commits wait meanwhile in rollback mode, checkpoints in WAL mode.
     pub(crate) fn copy_to(&mut self, copy: &Path, deadline: Instant) -> Result<()> {
         let is_wal = self.is_wal()?;
         if is_wal {
-            self.hold_up_wal(deadline)?;
+            self.hold_up_checkpoints(deadline)?;
         } else {
-            self.hold_up_rollback(deadline)?;
+            self.hold_up_commits(deadline)?;
         }
         write_copy(&mut self.main, copy)?;
         if is_wal {
@@ -190,20 +190,19 @@ impl Deleted {
         }
     }
 
-    /// Nobody appends to the WAL and nobody moves it into the file while the two locks are held.
-    fn hold_up_wal(&self, deadline: Instant) -> Result<()> {
+    /// Nobody moves the WAL into the file while this lock is held, so the file stays as it is. Writers may
+    /// go on: they append to the WAL, and SQLite reads a copy of it as far as its last whole commit. They
+    /// may also begin it anew, but only when everything in it is in the file.
+    fn hold_up_checkpoints(&self, deadline: Instant) -> Result<()> {
         match &self.shm {
-            Some(shm) => {
-                self.lock(shm, Bytes::WAL_WRITER, Change::Exclude, deadline)?;
-                self.lock(shm, Bytes::WAL_CHECKPOINT, Change::Exclude, deadline)
-            }
+            Some(shm) => self.lock(shm, Bytes::WAL_CHECKPOINT, Change::Exclude, deadline),
             // In exclusive mode there is no `-shm`, and nobody else may read.
             None => self.lock(&self.main, Bytes::SHARED, Change::Share, deadline),
         }
     }
 
     /// As a reader does: a writer that has begun to commit is let through first.
-    fn hold_up_rollback(&self, deadline: Instant) -> Result<()> {
+    fn hold_up_commits(&self, deadline: Instant) -> Result<()> {
         self.lock(&self.main, Bytes::PENDING, Change::Share, deadline)?;
         let locked = self.lock(&self.main, Bytes::SHARED, Change::Share, deadline);
         change(&self.main, Bytes::PENDING, Change::Release).map_err(|error| self.error("unlock", error))?;
