@@ -11,7 +11,7 @@ const { test } = require('node:test');
 const { promisify } = require('node:util');
 const { createDatabase, contentOf, countRows, integrityOf, withDatabase } = require('../support/database.js');
 const { filesBelow } = require('../support/files.js');
-const { childrenOf, readIfThere, startChild, startConnection } = require('../support/processes.js');
+const { startChild, startConnection } = require('../support/processes.js');
 const { makeRig, refused, eventually } = require('../support/rig.js');
 
 const CLI = path.join(__dirname, '..', '..', 'bin', 'snapshot-writer.cjs');
@@ -105,8 +105,10 @@ test('whoever lets go in time is waited for', async (t) => {
   const { rig, application, remove, content } = await running(t, 'delete');
   remove();
   const bootstrapping = rig.writer.bootstrapDatabase();
-  // It looks for the process before it takes the lock, and goes on looking.
-  await eventually(() => workerOf(process.pid), 'the worker');
+  const isWaiting = () =>
+    rig.log.warnings().some(({ message }) => message.includes('waiting until it is closed'));
+  await eventually(isWaiting, 'the word that it waits');
+  assert.equal(fs.existsSync(rig.database), false);
   await application.close();
   const result = await bootstrapping;
   assert.equal(result.bootstrapped, true, result.error);
@@ -188,9 +190,4 @@ async function running(t, journalMode) {
     }
   };
   return { rig, application, remove, content };
-}
-
-/** The worker among the children of a process, once it has begun its job. */
-function workerOf(parent) {
-  return childrenOf(parent).find((pid) => readIfThere(`/proc/${pid}/cmdline`).includes('worker.cjs'));
 }

@@ -9,7 +9,7 @@ const { test } = require('node:test');
 const { createDatabase, countRows, integrityOf } = require('../support/database.js');
 const { filesBelow } = require('../support/files.js');
 const { mountFile } = require('../support/mounts.js');
-const { startConnection } = require('../support/processes.js');
+const { inAnotherContainer, ordinaryUser, startConnection, startWriter } = require('../support/processes.js');
 const { makeRig, refused } = require('../support/rig.js');
 
 const ROWS = 'SELECT count(*) AS n FROM Reality';
@@ -103,6 +103,44 @@ test('readers and writers of the same name are no second name, however many come
   }
   goOn = false;
   await Promise.all(others);
+});
+
+test('a container that mounts the file alone is told apart from one that mounts the folder', async (t) => {
+  const container = inAnotherContainer();
+  if (!container) return t.skip('namespaces are not permitted here');
+  const { rig, application, alias } = await twoNames(t, NAMES['hard link']);
+  const inside = startWriter(rig, { user: container });
+  const { snapshot } = await inside.call('createSnapshot', 'by the folder');
+  assert.equal(snapshot.status, 'COMPLETED');
+  const aliased = startWriter(rig, { user: container, options: { databaseUrl: alias } });
+  const error = await refused(aliased.call('createSnapshot', 'by the file'), 'DATABASE_ALIASED');
+  assert.match(error.message, /open in WAL mode in a process of another container or host/);
+  assert.deepEqual(await application.all(ROWS), [{ n: 5 }]);
+});
+
+test('a reader that may not write beside the database has no second name', async (t) => {
+  const user = ordinaryUser();
+  if (user.uid === undefined) return t.skip('only root can start processes of another user');
+  const rig = makeRig(t);
+  createDatabase(rig.database, { journalMode: 'wal', realities: 5 });
+  const crashed = await startConnection(rig, 'better-sqlite3', rig.database);
+  await crashed.exec("UPDATE Reality SET description = 'in the WAL only'");
+  await crashed.kill();
+  fs.chmodSync(rig.folder, 0o755);
+  for (const suffix of ['', '-wal', '-shm']) fs.chmodSync(`${rig.database}${suffix}`, 0o644);
+  const reader = await startConnection(rig, 'better-sqlite3', rig.database, { user, readonly: true });
+  assert.deepEqual(await reader.all(ROWS), [{ n: 5 }]);
+  const { ino } = fs.statSync(`${rig.database}-shm`);
+  const locks = fs.readFileSync('/proc/locks', 'utf8').split('\n');
+  assert.equal(
+    locks.find((line) => line.includes(`:${ino} `)),
+    undefined,
+    'it has no lock on the -shm',
+  );
+
+  const { snapshot } = await rig.writer.createSnapshot('beside a reader');
+  assert.equal(snapshot.status, 'COMPLETED');
+  await reader.close();
 });
 
 /** An application with the database open, and a writer that knows the file by another name. */

@@ -49,9 +49,10 @@ fn check_is_free(path: &Path) -> Result<()> {
     let names: Vec<_> = taken.iter().map(|path| path.display().to_string()).collect();
     fail!(
         ExportTargetExists,
-        "{} exists and was left as it is; SQLite would take a -wal, -shm or -journal beside the exported file for its own. \
-         Choose another path, or move it away",
-        names.join(" and ")
+        "cannot export to {}: in its way are {}, which were left as they are (SQLite would take a -wal, -shm or -journal \
+         beside the new file for its own). Choose another path, or move them away",
+        path.display(),
+        names.join(", ")
     );
 }
 

@@ -13,6 +13,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// Waits until `deadline` for the last one to let go, unless the caller wants to go on all the same.
 pub(super) fn wait(context: &Context, database: &Path, deadline: Instant) -> Result<()> {
+    let mut is_told = false;
     loop {
         if context.force {
             return Ok(());
@@ -33,6 +34,13 @@ pub(super) fn wait(context: &Context, database: &Path, deadline: Instant) -> Res
                  what it has, then end or restart it and try again; force goes on all the same",
                 database.display(),
                 holders::describe(&writers)
+            );
+        }
+        if !is_told {
+            is_told = true;
+            tracing::warn!(
+                open_in = holders::describe(&writers),
+                "the database file was deleted, replaced or emptied, and is still open; waiting until it is closed"
             );
         }
         context.host.check_alive()?;
