@@ -1,6 +1,7 @@
 //! Filling an empty database from the newest good snapshot.
 
 use std::path::Path;
+use std::time::Instant;
 
 use serde_json::{Map, Value, json};
 
@@ -44,6 +45,7 @@ pub(crate) fn bootstrap(context: &Context) -> Result<Value> {
     if !is_empty(context, &database)? {
         return Ok(json!({ "bootstrapped": false }));
     }
+    left_behind::wait(context, &database, Instant::now())?;
     let found = look(context, &database)?;
     let mut passed_over = found.passed_over;
     let mut last_error = found.failure;

@@ -320,6 +320,8 @@ fn had_begun(error: &Error) -> bool {
             | Code::DatabaseInvalid
             | Code::DatabaseEncrypted
             | Code::DatabaseMoved
+            | Code::DatabaseAliased
+            | Code::DatabaseTruncated
             | Code::DatabaseReadonly
             | Code::DatabaseBusy
             | Code::DatabaseExclusive

@@ -1,6 +1,7 @@
 //! The use cases, one file each. No SQL, no bytes of the format.
 
 mod bootstrap;
+mod canonical;
 mod capture;
 mod catalog;
 mod check_storage;
@@ -47,12 +48,12 @@ mod unfinished;
 mod upload;
 mod verify;
 
-use std::ffi::OsString;
-use std::path::{Component, Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub(crate) use bootstrap::{bootstrap, is_database_empty};
+use canonical::canonical;
 pub(crate) use check_storage::check_storage;
 pub(crate) use collapse::acknowledge;
 pub(crate) use counting::{Counting, Tally};
@@ -84,9 +85,6 @@ use crate::repository::bucket::lease::Lease;
 use crate::repository::lock::{Lock, Mode, Subject};
 use crate::repository::tiers::Tier;
 use crate::storage::{S3Store, Store};
-
-/// Links one after another; as many as SQLite follows.
-const LONGEST_CHAIN: u32 = 200;
 
 /// Whoever asked for the operation.
 pub(crate) trait Host: Send + Sync {
@@ -151,8 +149,7 @@ impl Context {
         tiers.map(|tier| self.repository.reading(Some(tier))).collect()
     }
 
-    /// The configured path of the database, made canonical where the file exists: identity,
-    /// lineage and locks go by that path.
+    /// The configured path of the database without links: identity, lineage and locks go by it.
     fn database(&self) -> Result<PathBuf> {
         let Some(path) = &self.config.database_path else {
             fail!(
@@ -224,35 +221,4 @@ impl Context {
 struct Writing {
     _marker: tempfile::TempPath,
     _lock: Lock,
-}
-
-/// The path with links resolved as SQLite does it: also those whose target is lost, and of a path whose
-/// end is missing the part that is there.
-fn canonical(path: &Path) -> PathBuf {
-    let mut resolved = PathBuf::new();
-    let mut left = LONGEST_CHAIN;
-    let mut ahead: Vec<OsString> = reversed(path);
-    while let Some(name) = ahead.pop() {
-        if name == ".." {
-            resolved.pop();
-            continue;
-        }
-        let here = resolved.join(&name);
-        match std::fs::read_link(&here) {
-            // A chain without an end stays what it is: whoever opens it is told.
-            Ok(_) if left == 0 => return path.to_path_buf(),
-            Ok(target) => {
-                left -= 1;
-                // An absolute target begins anew: its first part is the root.
-                ahead.extend(reversed(&target));
-            }
-            Err(_) => resolved = here,
-        }
-    }
-    resolved
-}
-
-fn reversed(path: &Path) -> Vec<OsString> {
-    let parts = path.components().filter(|part| *part != Component::CurDir);
-    parts.rev().map(|part| part.as_os_str().to_owned()).collect()
 }

@@ -15,7 +15,7 @@ use super::create::{self, New};
 use super::find::Found;
 use super::good_states::{self, newest_good};
 use super::integrity::{Integrity, check_database};
-use super::restore::restore_found;
+use super::restore::{restore_found, wait_for_those_left_behind};
 use super::{Context, Writing, canonical, names, post_restore, reset};
 use crate::config::Config;
 use crate::error::{Code, Error, Result, fail};
@@ -91,6 +91,7 @@ impl<'a> Recovery<'a> {
         let database = self.main.database()?;
         // Before the lock: a name that is not there makes no repository.
         self.find(name)?;
+        wait_for_those_left_behind(self.main, &database)?;
         let lock = self.main.lock_for_writing("rollbackToPreOperationBackup")?;
         let reading = self.own.lock_for_reading("rollbackToPreOperationBackup")?;
         let found = self.find(name)?;

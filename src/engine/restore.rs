@@ -28,9 +28,7 @@ pub(crate) fn restore(context: &Context, name: &str) -> Result<Record> {
     let database = context.database()?;
     // Before the lock: a name that is not there makes no repository.
     find(context, name)?;
-    if is_lost(&database)? {
-        left_behind::wait(context, &database, context.deadline())?;
-    }
+    wait_for_those_left_behind(context, &database)?;
     let lock = context.lock_for_writing("restoreFromSnapshot")?;
     let found = find(context, name)?;
     let restored = restore_found(context, &database, &found)?;
@@ -115,6 +113,14 @@ fn apply(context: &Context, database: &Path, target: &mut Target, entry: &mut Re
         },
         Err(error) => Err(file_error("look at", database, error)),
     }
+}
+
+/// Before the lock: whoever still has the lost file open may want to use the repository before it ends.
+pub(super) fn wait_for_those_left_behind(context: &Context, database: &Path) -> Result<()> {
+    if is_lost(database)? {
+        left_behind::wait(context, database, context.deadline())?;
+    }
+    Ok(())
 }
 
 /// Whether there is no file, or only one of zero bytes beside what it has lost.
