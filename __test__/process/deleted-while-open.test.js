@@ -9,7 +9,14 @@ const fs = require('node:fs');
 const path = require('node:path');
 const { test } = require('node:test');
 const { promisify } = require('node:util');
-const { createDatabase, contentOf, countRows, integrityOf, withDatabase } = require('../support/database.js');
+const {
+  contentOf,
+  countRows,
+  createDatabase,
+  fill,
+  integrityOf,
+  withDatabase,
+} = require('../support/database.js');
 const { filesBelow } = require('../support/files.js');
 const { startChild, startConnection } = require('../support/processes.js');
 const { makeRig, refused, eventually } = require('../support/rig.js');
@@ -77,13 +84,15 @@ for (const journalMode of MODES) {
 
 test('what is rescued of a deleted database is one instant, however much is written', async (t) => {
   const rig = makeRig(t);
-  createDatabase(rig.database, { journalMode: 'wal', megabytes: 8 });
+  createDatabase(rig.database, { journalMode: 'wal' });
   withDatabase(rig.database, (db) => {
     db.exec('CREATE TABLE Account (id INTEGER PRIMARY KEY, balance INTEGER NOT NULL, filler TEXT)');
     const insert = db.prepare('INSERT INTO Account (balance, filler) VALUES (1000, ?)');
     for (let left = 400; left > 0; left -= 1) insert.run('x'.repeat(3000));
+    // Read long before the WAL is.
+    fill(db, 60);
   });
-  const bank = startChild(rig, 'transfers.js', [rig.database, '5000', '0']);
+  const bank = startChild(rig, 'transfers.js', [rig.database, '5000', '0', 'wal_autocheckpoint = 4']);
   await bank.request('phase', 'before');
   for (const file of filesBelow(rig.folder)) fs.rmSync(file);
   await bank.request('phase', 'deleted');

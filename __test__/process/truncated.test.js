@@ -70,6 +70,23 @@ for (const [what, way] of Object.entries(WAYS)) {
   }
 }
 
+test('an emptied database is not taken from a process that still has it open', async (t) => {
+  const rig = makeRig(t);
+  createDatabase(rig.database, { journalMode: 'wal' });
+  await rig.writer.createSnapshot('early');
+  const application = await startConnection(rig, 'better-sqlite3', rig.database);
+  await application.exec("UPDATE Reality SET description = 'in the WAL only'");
+  fs.truncateSync(rig.database, 0);
+  const hash = sha256(`${rig.database}-wal`);
+  const writer = rig.newWriter({ lockTimeoutMs: 300 });
+  await refused(writer.restoreFromSnapshot('early'), 'DATABASE_DELETED');
+  const { bootstrapped, code } = await writer.bootstrapDatabase();
+  assert.deepEqual([bootstrapped, code], [false, 'DATABASE_DELETED']);
+  assert.equal(sha256(`${rig.database}-wal`), hash);
+  await application.kill();
+  assert.equal((await writer.bootstrapDatabase()).bootstrapped, true);
+});
+
 const recovery = (rig) =>
   new SnapshotRecovery({ ...rig.options, recoveryDir: rig.path('recovery'), log: rig.log });
 

@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::Duration;
 
-use super::byte_locks::{Bytes, holder};
+use super::byte_locks::{Bytes, Held, holder};
 use super::header::{HEADER_BYTES, Header};
 use super::holders::{self, companion};
 use super::raw_files::{file_error, open_plain};
-use crate::error::{Result, fail};
+use crate::error::{Code, Result, fail};
 
 /// Whoever is just opening or closing the database has one lock and not yet, or no more, the other.
 const SECOND_LOOK: Duration = Duration::from_millis(200);
@@ -106,6 +106,29 @@ fn check_companions_are_here(database: &Path) -> Result<()> {
 /// Who has the database open with companions that are not beside this name; `Some(None)`: a process
 /// that cannot be seen.
 fn elsewhere(database: &Path) -> Result<Option<Option<u32>>> {
+    let Some(user) = wal_user(database)? else {
+        return Ok(None);
+    };
+    // Alone with the file: closing it, or in exclusive mode, where SQLite says so.
+    if user.is_exclusive {
+        return Ok(None);
+    }
+    let (wal, shm) = (companion(database, "-wal"), companion(database, "-shm"));
+    let is_used = match open_plain(database, &shm) {
+        Ok(shm) => lock_on(&shm, Bytes::WAL_USERS, database)?.is_some(),
+        Err(error) if error.code == Code::DatabaseNotFound => false,
+        // Not ours to look into: SQLite says so.
+        Err(error) if error.code == Code::DatabaseReadonly => true,
+        Err(error) => return Err(error),
+    };
+    // A reader that may not write has it open without a lock.
+    let reads_here = |pid| holders::has_open(pid, &shm);
+    let is_here = wal.exists() && (is_used || user.pid.is_some_and(reads_here));
+    Ok((!is_here).then_some(user.pid))
+}
+
+/// Somebody who has the database open, by whatever name, if it is in WAL mode.
+fn wal_user(database: &Path) -> Result<Option<Held>> {
     // What may not be opened, SQLite says better.
     let Ok(mut file) = open_plain(database, database) else {
         return Ok(None);
@@ -115,24 +138,11 @@ fn elsewhere(database: &Path) -> Result<Option<Option<u32>>> {
     if read.is_err() || Header::parse(&start).is_none_or(|header| header.read_version != 2) {
         return Ok(None);
     }
-    let ask = |file, bytes| holder(file, bytes).map_err(|error| file_error("look for locks on", database, error));
-    let Some(user) = ask(&file, Bytes::SHARED)? else {
-        return Ok(None);
-    };
-    // Alone with the file: closing it, or in exclusive mode, where SQLite says so.
-    if user.is_exclusive {
-        return Ok(None);
-    }
-    let (wal, shm) = (companion(database, "-wal"), companion(database, "-shm"));
-    let is_used = match open_plain(database, &shm) {
-        Ok(shm) => ask(&shm, Bytes::WAL_USERS)?.is_some(),
-        // Not ours to look into: SQLite says so.
-        Err(_) => shm.exists(),
-    };
-    // A reader that may not write takes no lock on the `-shm`.
-    let reads_here = |pid| holders::has_open(pid, &[&wal, &shm]);
-    let is_here = wal.exists() && (is_used || user.pid.is_some_and(reads_here));
-    Ok((!is_here).then_some(user.pid))
+    lock_on(&file, Bytes::SHARED, database)
+}
+
+fn lock_on(file: &fs::File, bytes: Bytes, database: &Path) -> Result<Option<Held>> {
+    holder(file, bytes).map_err(|error| file_error("look for locks on", database, error))
 }
 
 fn check_is_file(path: &Path) -> Result<()> {

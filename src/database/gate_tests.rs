@@ -83,6 +83,22 @@ fn a_second_name_is_refused_while_the_wal_of_the_first_is_used() {
 }
 
 #[test]
+fn companions_that_nobody_uses_do_not_make_the_second_name_the_right_one() {
+    let place = Place::new();
+    let path = place.database("app.db", WAL);
+    let alias = place.path("alias.db");
+    fs::hard_link(&path, &alias).unwrap();
+    // What somebody left who was killed.
+    drop(OtherProcess::start(&alias, &["INSERT INTO t VALUES (2)"]));
+    assert!(companion(&alias, "-shm").exists() && companion(&alias, "-wal").exists());
+    let application = OtherProcess::start(&path, &["INSERT INTO t VALUES (3)"]);
+    for answer in answers(&alias) {
+        assert_eq!(answer, Err(Code::DatabaseAliased));
+    }
+    drop(application);
+}
+
+#[test]
 fn companions_that_were_deleted_are_elsewhere_too() {
     for suffix in ["-wal", "-shm"] {
         let place = Place::new();

@@ -78,10 +78,9 @@ pub(crate) fn is_open_here(database: &Path) -> bool {
     has_one_open(std::process::id(), &identities(database))
 }
 
-/// Whether a process has one of these files open.
-pub(super) fn has_open(pid: u32, paths: &[&Path]) -> bool {
-    let files: Vec<_> = paths.iter().filter_map(|path| identity(path)).collect();
-    has_one_open(pid, &files)
+/// Whether a process has that file open.
+pub(super) fn has_open(pid: u32, path: &Path) -> bool {
+    identity(path).is_some_and(|file| has_one_open(pid, &[file]))
 }
 
 /// For a sentence: `node (pid 123), sqlite3 (pid 9)`.
