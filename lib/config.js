@@ -10,6 +10,9 @@ const path = require('node:path');
 const { SnapshotError } = require('./errors.js');
 const { resolveS3 } = require('./s3-config.js');
 
+/** Links one after another; as many as SQLite follows. */
+const LONGEST_CHAIN = 200;
+
 const DEFAULTS = {
   lockTimeoutMs: 60_000,
   commitTimeoutMs: 3_000,
@@ -162,38 +165,68 @@ function chooseFile(file) {
   }
   const here = existingSpelling(path.resolve(file));
   const below = existingSpelling(path.resolve('prisma', file));
-  if (!fs.existsSync(below)) {
+  if (!isThere(below)) {
     return { rule: 'here', chosen: here, other: below };
   }
-  return fs.existsSync(here)
+  return isThere(here)
     ? { rule: 'both', chosen: here, other: below }
     : { rule: 'below prisma', chosen: below, other: here };
 }
 
 /** Prisma takes a path as it is written, libSQL decodes `%20`: the spelling that exists is meant. */
 function existingSpelling(file) {
-  if (!file.includes('%') || fs.existsSync(file)) {
+  if (!file.includes('%') || isThere(file)) {
     return file;
   }
   try {
     const decoded = decodeURIComponent(file);
-    return fs.existsSync(decoded) ? decoded : file;
+    return isThere(decoded) ? decoded : file;
   } catch {
     return file;
   }
 }
 
-/** Without symbolic links, as far as the path exists: two names of one database are one database. */
+/**
+ * Without symbolic links, as SQLite resolves them: also where the target of one is lost. Two names of
+ * one database are one database, and a lost one lies where its link leads.
+ */
 function canonical(file) {
-  try {
-    return fs.realpathSync(file);
-  } catch (error) {
-    const parent = path.dirname(file);
-    if (error.code !== 'ENOENT' || parent === file) {
-      return file;
+  const ahead = parts(file);
+  let resolved = '/';
+  for (let links = 0; ahead.length > 0;) {
+    const name = ahead.shift();
+    const here = name === '..' ? path.dirname(resolved) : path.join(resolved, name);
+    const target = name === '..' ? null : linkTarget(here);
+    if (target === null) {
+      resolved = here;
+      continue;
     }
-    return path.join(canonical(parent), path.basename(file));
+    links += 1;
+    if (links > LONGEST_CHAIN) {
+      throw new SnapshotError(
+        'DATABASE_NOT_A_FILE',
+        `${file} is a link that leads to no file: the links go round in circles; nothing was changed. Correct the link`,
+      );
+    }
+    ahead.unshift(...parts(target));
+    if (path.isAbsolute(target)) resolved = '/';
   }
+  return resolved;
+}
+
+const parts = (file) => file.split('/').filter((part) => part !== '' && part !== '.');
+
+function linkTarget(file) {
+  try {
+    return fs.readlinkSync(file);
+  } catch {
+    return null;
+  }
+}
+
+/** Whether something has that name, if only a link whose target is lost. */
+function isThere(file) {
+  return fs.lstatSync(file, { throwIfNoEntry: false }) !== undefined;
 }
 
 function splitOnce(text, separator) {

@@ -64,6 +64,12 @@ const READ = {
   tier: [oneOf('local', 's3'), "'local' or 's3'"],
 };
 
+const FORCE = { force: [isBoolean, 'true or false'] };
+
+const RESTORE = { ...READ, ...FORCE };
+
+const BOOTSTRAP = { ...COMMON, ...FORCE };
+
 const VERIFY = {
   ...READ,
   level: [oneOf('structure', 'data', 'database'), "'structure', 'data' or 'database'"],
@@ -180,6 +186,8 @@ module.exports = {
   checkName,
   checkPath,
   READ,
+  RESTORE,
+  BOOTSTRAP,
   VERIFY,
   SYNC,
   RECOVERY,

@@ -13,6 +13,8 @@ const {
   checkName,
   checkPath,
   READ,
+  RESTORE,
+  BOOTSTRAP,
   VERIFY,
   SYNC,
   LIST,
@@ -58,19 +60,18 @@ class SnapshotWriter {
   }
 
   async createSnapshot(name, options) {
-    return this.#attempt('Failed to create snapshot: ', async () => {
-      if (name != null) checkName(name);
-      const started = hrtime();
-      const { value } = await this.#run('createSnapshot', name == null ? {} : { name }, options);
-      return { success: true, snapshot: withDates(value.snapshot), durationMs: millisecondsSince(started) };
-    });
+    return this.#attempt('Failed to create snapshot: ', () => this.#create('createSnapshot', name, options));
+  }
+
+  async rescueDatabase(name, options) {
+    return this.#attempt('Failed to rescue database: ', () => this.#create('rescueDatabase', name, options));
   }
 
   async restoreFromSnapshot(name, options) {
     return this.#attempt('Failed to restore from snapshot: ', async () => {
       checkName(name);
-      const { tier, ...others } = checkOptions(options, READ);
-      return this.#restore('restoreFromSnapshot', { name, tier }, others);
+      const { tier, force, ...others } = checkOptions(options, RESTORE);
+      return this.#restore('restoreFromSnapshot', { name, tier, force }, others);
     });
   }
 
@@ -84,7 +85,8 @@ class SnapshotWriter {
   async bootstrapDatabase(options) {
     try {
       return await this.#attempt('Failed to bootstrap database: ', async () => {
-        const { value } = await this.#run('bootstrapDatabase', {}, options);
+        const { force, ...others } = checkOptions(options, BOOTSTRAP);
+        const { value } = await this.#run('bootstrapDatabase', { force }, others);
         return value.snapshot ? { ...value, snapshot: withDate(value.snapshot, 'timestamp') } : value;
       });
     } catch (error) {
@@ -287,6 +289,13 @@ class SnapshotWriter {
     checkName(name);
     const { value } = await this.#run(operation, { name }, options, 'repository');
     return withDates(value.snapshot);
+  }
+
+  async #create(operation, name, options) {
+    if (name != null) checkName(name);
+    const started = hrtime();
+    const { value } = await this.#run(operation, name == null ? {} : { name }, options);
+    return { success: true, snapshot: withDates(value.snapshot), durationMs: millisecondsSince(started) };
   }
 
   async #restore(operation, args, options) {

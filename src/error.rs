@@ -58,6 +58,12 @@ codes! {
     DatabaseBusy => "DATABASE_BUSY",
     /// A connection in `locking_mode=EXCLUSIVE` keeps everybody out.
     DatabaseExclusive => "DATABASE_EXCLUSIVE",
+    /// The database is open in WAL mode by another name, so its companions are not beside this one.
+    DatabaseAliased => "DATABASE_ALIASED",
+    /// The database file has zero bytes, and its companions hold content.
+    DatabaseTruncated => "DATABASE_TRUNCATED",
+    /// The database file was deleted, and a process still writes into it.
+    DatabaseDeleted => "DATABASE_DELETED",
     /// The database file was replaced while we worked on it.
     DatabaseMoved => "DATABASE_MOVED",
     /// The database cannot be read without writing beside it, and that is not permitted.

@@ -14,6 +14,12 @@ function mountReadOnly(rig, folder) {
   return mount(rig, folder, ['--bind', folder, folder]) && run('mount', ['-o', 'remount,bind,ro', folder]);
 }
 
+/** Gives a file a second name as a container does that mounts the file alone; false where that is not permitted. */
+function mountFile(rig, file, name) {
+  fs.writeFileSync(name, '');
+  return mount(rig, name, ['--bind', file, name]);
+}
+
 function mount(rig, folder, args) {
   const mounted = run('mount', args);
   if (mounted) rig.defer(() => run('umount', ['--lazy', folder]));
@@ -24,4 +30,4 @@ function run(program, args) {
   return spawnSync(program, args).status === 0;
 }
 
-module.exports = { mountSmall, mountReadOnly };
+module.exports = { mountSmall, mountReadOnly, mountFile };

@@ -2,7 +2,7 @@
 
 // Processes of the tests: each is started with a channel, answers requests, and is ended by its pid.
 
-const { fork } = require('node:child_process');
+const { fork, spawnSync } = require('node:child_process');
 const fs = require('node:fs');
 const path = require('node:path');
 
@@ -65,8 +65,8 @@ function startChild(rig, script, args = [], options = {}) {
 }
 
 /** A connection to a database in another process; see children/connection.js. */
-async function startConnection(rig, library, file, settings = {}) {
-  const child = startChild(rig, 'connection.js');
+async function startConnection(rig, library, file, { user, ...settings } = {}) {
+  const child = startChild(rig, 'connection.js', [], user);
   await child.request('open', library, file, settings);
   return {
     pid: child.pid,
@@ -91,6 +91,13 @@ function startWriter(rig, { options = {}, user = {}, env = {} } = {}) {
 /** A user whom permission bits bind: nobody when we are root, ourselves otherwise. */
 function ordinaryUser() {
   return process.getuid() === 0 ? { uid: NOBODY, gid: NOBODY } : {};
+}
+
+/** How to start a child that sees no process but its own; null where that is not permitted. */
+function inAnotherContainer() {
+  const execArgv = ['--pid', '--fork', '--kill-child', '--mount-proc', process.execPath];
+  const tried = spawnSync('unshare', [...execArgv, '-e', '0']);
+  return tried.status === 0 ? { execPath: 'unshare', execArgv } : null;
 }
 
 /** Ids of the processes that `parent` has started and that still live. */
@@ -143,6 +150,7 @@ module.exports = {
   startConnection,
   startWriter,
   ordinaryUser,
+  inAnotherContainer,
   childrenOf,
   isAlive,
   peakOfChildren,

@@ -8,15 +8,21 @@ const exitCodes = require('./exit-codes.js');
 const moment = (date) => `${time(date)} (${age(date)} ago)`;
 
 async function create({ writer, print }, name) {
-  print(await writer.createSnapshot(name), ({ snapshot, durationMs }) =>
-    [
-      `Created "${snapshot.name}" in ${duration(durationMs)}.`,
-      facts([
-        ['size', size(snapshot.size)],
-        ['sha256', snapshot.checksum],
-      ]),
-    ].join('\n'),
-  );
+  print(await writer.createSnapshot(name), created);
+}
+
+async function rescue({ writer, print }, name) {
+  print(await writer.rescueDatabase(name), created);
+}
+
+function created({ snapshot, durationMs }) {
+  return [
+    `Created "${snapshot.name}" in ${duration(durationMs)}.`,
+    facts([
+      ['size', size(snapshot.size)],
+      ['sha256', snapshot.checksum],
+    ]),
+  ].join('\n');
 }
 
 async function list({ writer, print, options }) {
@@ -100,7 +106,7 @@ async function restore({ writer, print, confirm, options }, name) {
       `Restore "${name}" of ${moment(snapshot.createdAt)}, ${size(snapshot.size)}?`,
     ].join('\n');
   });
-  print(await writer.restoreFromSnapshot(name, { tier: options.tier }), restored);
+  print(await writer.restoreFromSnapshot(name, { tier: options.tier, force: options.force }), restored);
 }
 
 async function undo({ writer, print, confirm }) {
@@ -108,8 +114,8 @@ async function undo({ writer, print, confirm }) {
   print(await writer.undoRestore(), restored);
 }
 
-async function bootstrap({ writer, print }) {
-  const result = await writer.bootstrapDatabase();
+async function bootstrap({ writer, print, options }) {
+  const result = await writer.bootstrapDatabase({ force: options.force });
   if (result.error) {
     throw Object.assign(new Error(result.error), { code: result.code });
   }
@@ -147,4 +153,4 @@ async function remove({ writer, print, confirm }, name) {
   );
 }
 
-module.exports = { create, list, show, verify, restore, undo, bootstrap, exportFile, remove };
+module.exports = { create, rescue, list, show, verify, restore, undo, bootstrap, exportFile, remove };

@@ -83,6 +83,7 @@ function build(done) {
       return runCommand(options, (session) => action(session, ...given)).then(done);
     });
   };
+  const force = ['--force', 'even while a process still has the deleted database open'];
   const yes = ['-y, --yes', 'do not ask for confirmation'];
   const tier = () =>
     new Option('--tier <tier>', 'read from there alone (default: both, local first)').choices([
@@ -102,9 +103,19 @@ function build(done) {
     .addOption(tier());
   add('restore <name>', 'make the database what it was at a snapshot', commands.restore)
     .option(...yes)
+    .option(...force)
     .addOption(tier());
   add('undo', 'take the last restore back', commands.undo).option(...yes);
-  add('bootstrap', 'fill a missing or empty database from the newest good snapshot', commands.bootstrap);
+  add(
+    'bootstrap',
+    'fill a missing or empty database from the newest good snapshot',
+    commands.bootstrap,
+  ).option(...force);
+  add(
+    'rescue [name]',
+    'take a snapshot of a deleted database that a process still has open',
+    commands.rescue,
+  );
   add('export <name> <file>', 'write a snapshot as a plain SQLite file', commands.exportFile).addOption(
     tier(),
   );

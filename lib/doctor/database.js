@@ -11,22 +11,28 @@ const LARGEST_INT = 2 ** 31 - 1;
 /** A write-ahead log as large as this is not checkpointed. */
 const LARGE_WAL = 256 * 1024 * 1024;
 
-/** Codes that say that the file is no sound database. */
-const DAMAGE = ['DATABASE_CORRUPT', 'DATABASE_INVALID'];
+/** Codes that say that the file, by this name, is no sound database. */
+const UNUSABLE = ['DATABASE_CORRUPT', 'DATABASE_INVALID', 'DATABASE_ALIASED', 'DATABASE_TRUNCATED'];
 const ADVICE = {
   DATABASE_NOT_FOUND:
     'Correct DATABASE_URL, or run "snapshot-writer restore" or bootstrapDatabase() to bring it back.',
   DATABASE_CORRUPT:
     'Stop the application and restore the newest snapshot that "snapshot-writer drill" passes.',
+  DATABASE_ALIASED:
+    'Set DATABASE_URL to the name that the application uses; in containers, mount the folder and not the file alone. If the -wal was deleted: "snapshot-writer rescue" before the application ends.',
+  DATABASE_TRUNCATED:
+    'Stop the application and copy the database and the files beside it; then run "snapshot-writer restore" or bootstrapDatabase(), which keep them aside.',
   DATABASE_INVALID: 'Correct DATABASE_URL; if it is the right file, restore a snapshot.',
 };
 
 function judgeDatabase(facts, { databasePath }, config) {
-  const { database, content } = facts;
-  const failure = database?.error ?? damage(content?.error);
+  const { database, content, leftBehind } = facts;
+  const failure = database?.error ?? unusableIn(content?.error);
   return [
     failure ? unusable(failure) : judged('database', database, (look) => file(look, databasePath)),
+    ...deleted(leftBehind ?? [], databasePath),
     judged('journal', database, journal),
+    ...(database?.value ? names(database.value) : []),
     judged('catalog', content, ({ catalog }) => judgeCatalog(catalog)),
     ...(database?.value ? [clamped(database.value, content?.value?.catalog, config)].filter(Boolean) : []),
     judged('migrations', content, ({ migrations }) => judgeMigrations(migrations)),
@@ -34,8 +40,8 @@ function judgeDatabase(facts, { databasePath }, config) {
 }
 
 /** What opening the database showed of the database itself; a lock, say, is not about that. */
-function damage(error) {
-  return DAMAGE.includes(error?.code) ? error : undefined;
+function unusableIn(error) {
+  return UNUSABLE.includes(error?.code) ? error : undefined;
 }
 
 function unusable({ code, message }) {
@@ -46,6 +52,31 @@ function file({ size: bytes, pageSize }, databasePath) {
   if (pageSize === null)
     return warning('database', `${databasePath} is empty: no table was ever made in it.`);
   return ok('database', `${databasePath}: ${size(bytes)} in pages of ${pageSize} bytes.`);
+}
+
+/** Whoever has a file open keeps it, whatever becomes of its name. */
+function deleted(leftBehind, databasePath) {
+  if (leftBehind.length === 0) return [];
+  const who = list(leftBehind.map(({ pid, name }) => `${name} (pid ${pid})`));
+  return [
+    problem(
+      'deleted',
+      `${databasePath}, or the -wal beside it, was deleted or replaced under ${who}, which still writes into the old file. That is lost when the process ends.`,
+      'Run "snapshot-writer rescue" now; then end or restart the process, and restore the rescued snapshot if it is the newer one.',
+    ),
+  ];
+}
+
+/** The WAL lies beside one of the names only. */
+function names({ isWal, names }) {
+  if (!isWal || !(names > 1)) return [];
+  return [
+    warning(
+      'names',
+      `The file has ${names} names (hard links) and is in WAL mode. SQLite finds the -wal beside the name that it was opened by.`,
+      'Use one name for everything, and remove the others, or use a rollback journal.',
+    ),
+  ];
 }
 
 function journal({ pageSize, isWal, walSize, hasHotJournal }) {

@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, ffi};
 
+use super::gate;
 use super::holders::{self, describe};
-use super::raw_files::{file_error, looks_encrypted};
+use super::raw_files::looks_encrypted;
 use super::sqlite_error::is_damage;
 use crate::error::{Code, Error, Result, fail};
 
@@ -25,7 +26,7 @@ const LONGER_THAN_A_COMMIT: Duration = Duration::from_millis(200);
 /// Never `immutable=1`: it would ignore locks, journals and the WAL. When the first look at the
 /// database finds it locked the connection is returned all the same: waiting is the caller's.
 pub(crate) fn open_for_reading(path: &Path) -> Result<Connection> {
-    check_is_file(path)?;
+    gate::check(path)?;
     // Writable, because only then can SQLite clear up after a writer that died.
     let first_try = open_and_look(path, OpenFlags::SQLITE_OPEN_READ_WRITE);
     let outcome = match first_try {
@@ -49,7 +50,7 @@ pub(crate) fn open_for_reading(path: &Path) -> Result<Connection> {
 /// Opens a database that nobody has open and that has no WAL, without making the files that SQLite
 /// would want beside a database in WAL mode. Who opens it meanwhile makes the answers stale, no more.
 pub(super) fn open_settled(path: &Path) -> Result<Connection> {
-    check_is_file(path)?;
+    gate::check(path)?;
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-".contains(&byte);
     let escaped: String = path
         .as_os_str()
@@ -80,7 +81,7 @@ pub(crate) fn own_sqlite() -> &'static str {
 /// Opens the database as a restore does. No lock is taken and nothing is read yet:
 /// [`set_synchronous_extra`] and everything after it may have to wait.
 pub(crate) fn open_for_restore(path: &Path) -> Result<Connection> {
-    check_is_file(path)?;
+    gate::check(path)?;
     open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)
         .and_then(|connection| {
             // First of all, so that a damaged schema is never a reason to refuse.
@@ -231,14 +232,6 @@ fn exclusive_error(path: &Path, pid: u32) -> Error {
 
 fn sentence(verb: &str, path: &Path, hint: &str) -> String {
     format!("cannot {verb} {}: {hint}", path.display())
-}
-
-fn check_is_file(path: &Path) -> Result<()> {
-    let file = fs::metadata(path).map_err(|error| file_error("open", path, error))?;
-    if !file.is_file() {
-        fail!(DatabaseNotAFile, "{} is not a regular file", path.display());
-    }
-    Ok(())
 }
 
 fn open(path: &Path, access: OpenFlags) -> rusqlite::Result<Connection> {

@@ -78,6 +78,11 @@ pub(crate) fn is_open_here(database: &Path) -> bool {
     has_one_open(std::process::id(), &identities(database))
 }
 
+/// Whether a process has that file open.
+pub(super) fn has_open(pid: u32, path: &Path) -> bool {
+    identity(path).is_some_and(|file| has_one_open(pid, &[file]))
+}
+
 /// For a sentence: `node (pid 123), sqlite3 (pid 9)`.
 pub(crate) fn describe(holders: &[Holder]) -> String {
     if holders.is_empty() {
@@ -167,7 +172,7 @@ fn identity(path: &Path) -> Option<Identity> {
     })
 }
 
-fn pids() -> impl Iterator<Item = u32> {
+pub(super) fn pids() -> impl Iterator<Item = u32> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
@@ -182,7 +187,7 @@ fn open_files(pid: u32) -> impl Iterator<Item = Identity> {
     entries.filter_map(|entry| identity(&entry.path()))
 }
 
-fn named(pid: u32) -> Holder {
+pub(super) fn named(pid: u32) -> Holder {
     let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
     let name = match name.trim() {
         "" => "unknown",

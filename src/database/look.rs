@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use rusqlite::Connection;
@@ -11,14 +11,12 @@ use serde::Serialize;
 
 use super::catalog_model::{self, Catalog};
 use super::connect::{open_for_reading, open_settled, wait_while_busy};
+use super::gate;
 use super::header::{HEADER_BYTES, Header};
 use super::holders::companion;
 use super::migrations::{self, History};
 use super::raw_files::{file_error, looks_encrypted, open_plain};
 use crate::error::{Result, fail};
-
-/// How a rollback journal begins while the transaction in it is not finished.
-const JOURNAL_MAGIC: [u8; 8] = [0xD9, 0xD5, 0x05, 0xF9, 0x20, 0xA1, 0x63, 0xD7];
 
 /// The file, without SQLite.
 #[derive(Debug, Serialize)]
@@ -35,6 +33,10 @@ pub(crate) struct Look {
     pub(crate) wal_size: Option<u64>,
     /// A transaction was cut off; whoever opens the database next rolls it back.
     pub(crate) has_hot_journal: bool,
+    /// What SQLite would delete, because the file has zero bytes.
+    pub(crate) stranded: Vec<PathBuf>,
+    /// Names of the file: only beside one of them are the companions that are used.
+    pub(crate) names: u64,
 }
 
 /// Looks at the file. No connection may be open in this process.
@@ -67,7 +69,9 @@ pub(crate) fn look(path: &Path) -> Result<Look> {
         page_size: header.as_ref().map(|header| header.page_size),
         is_wal: header.as_ref().map(|header| header.read_version == 2),
         wal_size: fs::metadata(companion(path, "-wal")).ok().map(|wal| wal.len()),
-        has_hot_journal: has_hot_journal(path),
+        has_hot_journal: gate::has_hot_journal(path),
+        stranded: gate::stranded(path)?,
+        names: metadata.nlink(),
     })
 }
 
@@ -90,12 +94,6 @@ pub(crate) fn open(path: &Path) -> Result<Looking> {
         open_for_reading(path)?
     };
     Ok(Looking { conn, is_settled })
-}
-
-fn has_hot_journal(path: &Path) -> bool {
-    let mut start = [0; JOURNAL_MAGIC.len()];
-    let read = open_plain(path, &companion(path, "-journal")).map(|mut journal| journal.read_exact(&mut start));
-    matches!(read, Ok(Ok(()))) && start == JOURNAL_MAGIC
 }
 
 /// What is in the database.
@@ -175,7 +173,7 @@ mod tests {
         // What journal_mode=persist leaves behind.
         fs::write(&journal, [0; 512]).unwrap();
         assert!(!look(&path).unwrap().has_hot_journal);
-        fs::write(&journal, [&JOURNAL_MAGIC[..], &[0; 504]].concat()).unwrap();
+        fs::write(&journal, [&gate::JOURNAL_MAGIC[..], &[0; 504]].concat()).unwrap();
         assert!(look(&path).unwrap().has_hot_journal);
     }
 

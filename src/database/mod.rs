@@ -1,6 +1,7 @@
 //! The only code that names `rusqlite`: pages in, pages out, and the application's table.
 
 pub(crate) mod assertions;
+mod byte_locks;
 pub(crate) mod catalog;
 mod catalog_dates;
 pub(crate) mod catalog_mirror;
@@ -9,10 +10,12 @@ pub(crate) mod check;
 pub(crate) mod connect;
 pub(crate) mod content;
 mod findings;
+pub(crate) mod gate;
 pub(crate) mod header;
 pub(crate) mod holders;
 pub(crate) mod image;
 mod image_vfs;
+pub(crate) mod left_behind;
 pub(crate) mod libraries;
 pub(crate) mod live;
 pub(crate) mod look;

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use tempfile::NamedTempFile;
 
+use super::gate;
 use super::holders::{self, COMPANIONS, Holder, companion, describe};
 use super::raw_files::file_error;
 use crate::error::{Code, Error, Result, fail};
@@ -19,12 +20,13 @@ use crate::storage::{adopt, rename_no_replace, sync_folder};
 /// How often to look whether the last one has closed the database.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Moves what a missing database has left beside it out of the way, and tells where to.
+/// Moves what a missing database has left beside it out of the way, and tells where to; with the file
+/// itself, where that has zero bytes and SQLite would delete the others.
 ///
 /// Beside a new file SQLite would apply it, and the new file would be malformed. It is never
 /// deleted: it may be all that is left of the last writes.
 pub(crate) fn move_orphans_aside(database: &Path) -> Result<Vec<PathBuf>> {
-    if exists(database)? {
+    if exists(database)? && gate::stranded(database)?.is_empty() {
         return Ok(Vec::new());
     }
     move_set_aside(database, "orphaned").map(MovedSet::keep)

@@ -49,9 +49,22 @@ fn orphans_are_moved_aside_as_one_set() {
 fn what_belongs_to_a_database_is_no_orphan() {
     let place = Place::new();
     fs::write(place.path("app.db"), b"").unwrap();
+    fs::write(place.path("app.db-wal"), b"").unwrap();
+    assert!(move_orphans_aside(&place.path("app.db")).unwrap().is_empty());
+    fs::write(place.path("app.db"), b"content").unwrap();
     fs::write(place.path("app.db-wal"), b"wal").unwrap();
     assert!(move_orphans_aside(&place.path("app.db")).unwrap().is_empty());
     assert!(place.path("app.db-wal").exists());
+}
+
+/// SQLite takes the file for a new database and deletes what lies beside it.
+#[test]
+fn an_emptied_database_is_moved_aside_with_what_it_has_left() {
+    let place = Place::new();
+    fs::write(place.path("app.db"), b"").unwrap();
+    fs::write(place.path("app.db-wal"), b"wal").unwrap();
+    assert_eq!(move_orphans_aside(&place.path("app.db")).unwrap().len(), 2);
+    assert!(names(&place).iter().all(|name| name.starts_with("app.db.orphaned-")));
 }
 
 /// Published beside the orphaned WAL of another database, the new file would be malformed.

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{ErrorKind, Read, Seek};
 use std::path::{Path, PathBuf};
 
-use super::holders::{self, companion};
+use super::holders::{self, COMPANIONS, companion};
 use crate::error::{Code, Error, Result, fail};
 use crate::storage::{adopt, io_error, make_folder, sync_folder};
 
@@ -71,6 +71,16 @@ fn copy_file(mut source: &File, to: &Path, root: &Path) -> Result<()> {
     std::io::copy(&mut source, &mut target).map_err(|error| io_error("write", to, error))?;
     target.sync_all().map_err(|error| io_error("sync", to, error))?;
     adopt(to, root)
+}
+
+/// What bears the name of a database file, or of a companion that SQLite would apply to a new file of
+/// that name.
+pub(crate) fn in_the_way_of(file: &Path) -> Vec<PathBuf> {
+    std::iter::once("")
+        .chain(COMPANIONS)
+        .map(|suffix| companion(file, suffix))
+        .filter(|name| name.symlink_metadata().is_ok())
+        .collect()
 }
 
 /// An `io::Error` on the database or in its folder.

@@ -11,8 +11,8 @@ use rusqlite::{Connection, OpenFlags};
 use super::catalog::{self, CatalogState};
 use super::catalog_mirror;
 use super::connect::{database_error, open_for_reading, wait_while_busy};
-use super::look;
 use super::plain_snapshots::is_plain_key;
+use super::{gate, look};
 use crate::config::CatalogSize;
 use crate::error::Result;
 use crate::record::{Record, RestoreStatus};
@@ -95,6 +95,7 @@ pub(crate) fn read(path: &Path, deadline: Instant) -> Result<Vec<Record>> {
 
 /// A connection for small changes: journal mode as found, no checkpoint at the end, waiting is ours.
 pub(crate) fn open_for_writing(path: &Path) -> Result<Connection> {
+    gate::check(path)?;
     let open = || {
         let conn = Connection::open_with_flags(
             path,

@@ -1,6 +1,7 @@
 //! Filling an empty database from the newest good snapshot.
 
 use std::path::Path;
+use std::time::Instant;
 
 use serde_json::{Map, Value, json};
 
@@ -9,7 +10,7 @@ use super::good_states::speaks_against_it;
 use super::overwrite::Only;
 use super::restore::restore_only;
 use super::target::Target;
-use super::{Context, create, sync};
+use super::{Context, create, left_behind, sync};
 use crate::database::rows;
 use crate::error::{Code, Error, Result};
 use crate::record::Status;
@@ -39,11 +40,13 @@ pub(crate) fn bootstrap(context: &Context) -> Result<Value> {
     if nothing || !is_empty(context, &database)? {
         return Ok(json!({ "bootstrapped": false }));
     }
+    left_behind::wait(context, &database, context.deadline())?;
     let _lock = context.lock_for_writing("bootstrapDatabase")?;
     // Another process may have been first.
     if !is_empty(context, &database)? {
         return Ok(json!({ "bootstrapped": false }));
     }
+    left_behind::wait(context, &database, Instant::now())?;
     let found = look(context, &database)?;
     let mut passed_over = found.passed_over;
     let mut last_error = found.failure;

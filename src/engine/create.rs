@@ -11,7 +11,7 @@ use super::examine::{Facts, examine};
 use super::find::everything;
 use super::live_image::LiveImage;
 use super::trash::Trash;
-use super::{Context, catalog, names, repack, upload};
+use super::{Context, Writing, catalog, names, repack, upload};
 use crate::config::Check;
 use crate::database::connect::open_for_reading;
 use crate::database::source::PageSource;
@@ -36,13 +36,26 @@ pub(crate) fn create(context: &Context, name: Option<&str>) -> Result<Record> {
     // The bucket is asked before the lock as well; one that cannot be asked costs no snapshot.
     let elsewhere = Elsewhere::look(context)?;
     let lock = context.lock_for_writing("createSnapshot")?;
+    store(context, &database, &database, name, "snapshot", elsewhere, lock)
+}
+
+/// Stores what is in the file `source` as a snapshot of `database`, under the lock.
+pub(crate) fn store(
+    context: &Context,
+    source: &Path,
+    database: &Path,
+    name: Option<&str>,
+    prefix: &str,
+    elsewhere: Elsewhere,
+    lock: Writing,
+) -> Result<Record> {
     context.announce_snapshot();
     let heads = context.repository.local_heads()?;
     let created_at = now();
     let is_taken = |name: &str| heads.iter().any(|head| head.name == name) || elsewhere.names.contains(name);
     let name = match name {
         Some(name) => name.to_owned(),
-        None => names::generate("snapshot", created_at, is_taken),
+        None => names::generate(prefix, created_at, is_taken),
     };
     if Trash::read(context)?.named(&name).is_some() {
         fail!(
@@ -54,10 +67,10 @@ pub(crate) fn create(context: &Context, name: Option<&str>) -> Result<Record> {
     let id = Uuid::new_v4();
     // A host whose repository is new goes on with the lineage that the bucket has.
     let known = if heads.is_empty() { &elsewhere.heads } else { &heads };
-    let lineage = lineage::claim(&context.repository, &database, known)?;
+    let lineage = lineage::claim(&context.repository, database, known)?;
     let made = make(
         context,
-        &database,
+        source,
         lineage,
         &heads,
         New {
@@ -72,11 +85,11 @@ pub(crate) fn create(context: &Context, name: Option<&str>) -> Result<Record> {
         Ok(head) => {
             count(context, &head);
             let record = catalog::record(context, &head)?;
-            catalog::add_rows(context, &database, head.lineage, &elsewhere.heads, &record);
+            catalog::add_rows(context, database, head.lineage, &elsewhere.heads, &record);
             drop(lock);
             let uploaded = match elsewhere.failure {
                 Some(error) if !may_still_take(&error) => Err(error),
-                _ => upload::upload_pending(context, &database, &head),
+                _ => upload::upload_pending(context, database, &head),
             };
             let head = repack::after_create(context, &head, uploaded.is_ok());
             uploaded.map_err(|error| upload::failed(&head, error))?;
@@ -85,7 +98,7 @@ pub(crate) fn create(context: &Context, name: Option<&str>) -> Result<Record> {
         Err(error) => {
             clean_up(context);
             if had_begun(&error) {
-                catalog::add_failed_row(context, &database, id, &name, created_at, &error);
+                catalog::add_failed_row(context, database, id, &name, created_at, &error);
             }
             Err(error)
         }
@@ -113,7 +126,7 @@ fn count(context: &Context, head: &Head) {
 }
 
 /// What there is besides the local manifests.
-struct Elsewhere {
+pub(crate) struct Elsewhere {
     /// Names in the bucket, and of old plain snapshots.
     names: HashSet<String>,
     /// Heads of every snapshot in reach.
@@ -123,7 +136,7 @@ struct Elsewhere {
 }
 
 impl Elsewhere {
-    fn look(context: &Context) -> Result<Self> {
+    pub(crate) fn look(context: &Context) -> Result<Self> {
         let (mut survey, plain) = everything(context)?;
         let failure = survey.bucket_failure.take();
         let heads = survey.into_heads();
@@ -346,6 +359,8 @@ fn had_begun(error: &Error) -> bool {
             | Code::DatabaseInvalid
             | Code::DatabaseEncrypted
             | Code::DatabaseMoved
+            | Code::DatabaseAliased
+            | Code::DatabaseTruncated
             | Code::DatabaseReadonly
             | Code::DatabaseBusy
             | Code::DatabaseExclusive

@@ -19,7 +19,7 @@ use super::{Context, Host};
 use crate::config::Config;
 use crate::database::libraries::{Library, Scanner};
 use crate::database::look::{self, Look};
-use crate::database::{connect, holders};
+use crate::database::{connect, holders, left_behind};
 use crate::error::{Code, Error, Result, fail};
 use crate::storage::{S3Store, Store, free_bytes};
 
@@ -38,6 +38,7 @@ pub(crate) fn doctor(config: Config, host: Arc<dyn Host>, with_repository: bool)
         facts["content"] = fact(content(&path, looked.as_ref().ok(), is_in_use, &config));
         facts["database"] = fact(looked);
         facts["processes"] = json!(opened_by);
+        facts["leftBehind"] = json!(left_behind(&path));
         facts["disks"] = json!(disks(&path, with_repository.then_some(&*config.snapshot_dir)));
     }
     if with_repository {
@@ -64,7 +65,8 @@ fn fact<T: Serialize>(found: Result<T>) -> Value {
 /// What is in the database. Opening one whose last transaction was cut off would roll that back,
 /// which is for those who work with it.
 fn content(path: &Path, looked: Option<&Look>, is_in_use: bool, config: &Config) -> Result<look::Content> {
-    if !is_in_use && looked.is_some_and(|look| look.has_hot_journal) {
+    let is_hot = |look: &Look| look.has_hot_journal && look.stranded.is_empty();
+    if !is_in_use && looked.is_some_and(is_hot) {
         fail!(
             DatabaseBusy,
             "a transaction was cut off and waits to be rolled back, which happens when the application opens the database"
@@ -121,6 +123,23 @@ fn who(database: &Path) -> Who {
         hidden: holders::hidden(database).into_iter().map(|hidden| hidden.pid).collect(),
         exclusive: holders::exclusive_holder(database),
     }
+}
+
+/// A process that still writes into a deleted file of the database's name.
+#[derive(Serialize)]
+struct LeftBehind {
+    pid: u32,
+    name: String,
+}
+
+fn left_behind(database: &Path) -> Vec<LeftBehind> {
+    let writers = left_behind::writers(database).into_iter();
+    writers
+        .map(|holder| LeftBehind {
+            pid: holder.pid,
+            name: holder.name,
+        })
+        .collect()
 }
 
 /// Two names are looked for in a process's environment; nothing else of it is kept.

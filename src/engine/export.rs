@@ -10,18 +10,13 @@ use tempfile::NamedTempFile;
 use super::Context;
 use super::find::find;
 use super::target::Target;
+use crate::database::raw_files::in_the_way_of;
 use crate::error::{Code, Error, Result, fail};
 use crate::storage::{adopt, publish};
 
 /// Writes the image of a snapshot to `path`, which must not exist; its SHA-256 is the record's checksum.
 pub(crate) fn export(context: &Context, name: &str, path: &Path) -> Result<Value> {
-    if path.exists() {
-        fail!(
-            ExportTargetExists,
-            "{} exists; it was left as it is: choose another path",
-            path.display()
-        );
-    }
+    check_is_free(path)?;
     let _lock = context.lock_for_reading("exportSnapshot")?;
     let found = find(context, name)?;
     let mut target = Target::open(context, &found)?;
@@ -33,6 +28,7 @@ pub(crate) fn export(context: &Context, name: &str, path: &Path) -> Result<Value
         unwritable(path, error)
     })?;
     adopt(file.path(), folder)?;
+    check_is_free(path)?;
     publish(file, path).map_err(|error| match error.code {
         Code::SnapshotExists => Error::new(
             Code::ExportTargetExists,
@@ -42,6 +38,22 @@ pub(crate) fn export(context: &Context, name: &str, path: &Path) -> Result<Value
     })?;
     let size = u64::from(target.page_size) * u64::from(target.page_count());
     Ok(json!({ "path": path, "size": size, "checksum": target.checksum }))
+}
+
+/// Refuses a name that is taken, or beside which SQLite would find what it applies to the new file.
+fn check_is_free(path: &Path) -> Result<()> {
+    let taken = in_the_way_of(path);
+    if taken.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<_> = taken.iter().map(|path| path.display().to_string()).collect();
+    fail!(
+        ExportTargetExists,
+        "cannot export to {}: in its way are {}, which were left as they are (SQLite would take a -wal, -shm or -journal \
+         beside the new file for its own). Choose another path, or move them away",
+        path.display(),
+        names.join(", ")
+    );
 }
 
 /// Writes an image into a new file in `folder` and compares it with its SHA-256.

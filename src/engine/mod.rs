@@ -1,6 +1,7 @@
 //! The use cases, one file each. No SQL, no bytes of the format.
 
 mod bootstrap;
+mod canonical;
 mod capture;
 mod catalog;
 mod check_storage;
@@ -18,6 +19,7 @@ mod health;
 mod inspect;
 mod integrity;
 mod known_damage;
+mod left_behind;
 mod list;
 mod live_image;
 mod metrics;
@@ -31,6 +33,7 @@ mod prune;
 mod recorder;
 mod recovery;
 mod repack;
+mod rescue;
 mod reset;
 mod restore;
 mod restore_in_place;
@@ -46,11 +49,12 @@ mod unfinished;
 mod upload;
 mod verify;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub(crate) use bootstrap::{bootstrap, is_database_empty};
+use canonical::canonical;
 pub(crate) use check_storage::check_storage;
 pub(crate) use collapse::acknowledge;
 pub(crate) use counting::{Counting, Tally};
@@ -66,6 +70,7 @@ pub(crate) use metrics::metrics;
 pub(crate) use pins::{pin, unpin};
 pub(crate) use prune::prune;
 pub(crate) use recovery::Recovery;
+pub(crate) use rescue::rescue;
 pub(crate) use reset::reset;
 pub(crate) use restore::restore;
 pub(crate) use schedule::{claim_tick, finish_tick, give_back_tick};
@@ -99,6 +104,8 @@ pub(crate) struct Context {
     pub(crate) host: Arc<dyn Host>,
     /// The tier that snapshots are looked for and read in; `None`: both, local first.
     pub(crate) tier: Option<Tier>,
+    /// A process that still writes into the deleted file of a lost database does not keep it from being replaced.
+    pub(crate) force: bool,
     /// What there is to count.
     pub(crate) tally: Arc<Tally>,
 }
@@ -111,6 +118,7 @@ impl Context {
             repository,
             host,
             tier: None,
+            force: false,
             tally: Arc::default(),
         })
     }
@@ -118,6 +126,14 @@ impl Context {
     /// The same, for one tier only.
     pub(crate) fn of_tier(self, tier: Option<Tier>) -> Self {
         Self { tier, ..self }
+    }
+
+    /// The same, for somebody who knows who is left behind.
+    pub(crate) fn forced(self, force: Option<bool>) -> Self {
+        Self {
+            force: force.unwrap_or_default(),
+            ..self
+        }
     }
 
     /// What snapshots are read from.
@@ -135,8 +151,7 @@ impl Context {
         tiers.map(|tier| self.repository.reading(Some(tier))).collect()
     }
 
-    /// The configured path of the database, made canonical where the file exists: identity,
-    /// lineage and locks go by that path.
+    /// The configured path of the database without links: identity, lineage and locks go by it.
     fn database(&self) -> Result<PathBuf> {
         let Some(path) = &self.config.database_path else {
             fail!(
@@ -230,19 +245,5 @@ impl Held {
 impl Drop for Held {
     fn drop(&mut self) {
         self.repository.let_go();
-    }
-}
-
-/// The path with links resolved; of a missing file, its folder's.
-fn canonical(path: &Path) -> PathBuf {
-    if let Ok(path) = path.canonicalize() {
-        return path;
-    }
-    match (
-        path.parent().and_then(|folder| folder.canonicalize().ok()),
-        path.file_name(),
-    ) {
-        (Some(folder), Some(name)) => folder.join(name),
-        _ => path.to_path_buf(),
     }
 }

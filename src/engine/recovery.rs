@@ -16,7 +16,7 @@ use super::find::Found;
 use super::good_states::{self, newest_good};
 use super::integrity::{Integrity, check_database};
 use super::overwrite::Only;
-use super::restore::{Restored, restore_found, restore_only};
+use super::restore::{Restored, restore_found, restore_only, wait_for_those_left_behind};
 use super::{Context, canonical, known_damage, names, post_restore, reset};
 use crate::config::Config;
 use crate::error::{Code, Error, Result, fail};
@@ -101,6 +101,7 @@ impl<'a> Recovery<'a> {
         let database = self.main.database()?;
         // Before the lock: a name that is not there makes no repository.
         self.find(name)?;
+        wait_for_those_left_behind(self.main, &database)?;
         let lock = self.main.lock_for_writing("rollbackToPreOperationBackup")?;
         let reading = self.own.lock_for_reading("rollbackToPreOperationBackup")?;
         let found = self.find(name)?;

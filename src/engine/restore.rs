@@ -5,6 +5,7 @@
 //! is replaced, if nobody has it open. What is about to happen is in the journal first.
 
 use std::path::Path;
+use std::time::Instant;
 
 use uuid::Uuid;
 
@@ -13,10 +14,10 @@ use super::find::{Found, find};
 use super::overwrite::{Only, Overwritten};
 use super::restore_in_place;
 use super::target::{Target, check_restorable};
-use super::{Context, catalog, create, export, post_restore};
+use super::{Context, catalog, create, export, left_behind, post_restore};
 use crate::database::check::{self, Judgement};
 use crate::database::raw_files::file_error;
-use crate::database::{image, offline, rows};
+use crate::database::{gate, image, offline, rows};
 use crate::error::{Result, fail};
 use crate::failpoint;
 use crate::record::{Record, RestoreStatus};
@@ -29,6 +30,7 @@ pub(crate) fn restore(context: &Context, name: &str) -> Result<Record> {
     let database = context.database()?;
     // Before the lock: a name that is not there makes no repository.
     find(context, name)?;
+    wait_for_those_left_behind(context, &database)?;
     let lock = context.lock_for_writing("restoreFromSnapshot")?;
     let found = find(context, name)?;
     let restored = restore_found(context, &database, &found)?;
@@ -124,20 +126,36 @@ fn apply(context: &Context, database: &Path, only: Only, target: &mut Target, en
                 database.display()
             )
         }
+        _ if is_lost(database)? => new_file(context, database, target, entry).map(|()| true),
         Ok(_) => match restore_in_place::restore(context, database, only, target, entry)? {
             Overwritten::Done => Ok(true),
             Overwritten::NotAsWanted => Ok(false),
             Overwritten::Impossible(reason) => replace(context, database, target, entry, &reason).map(|()| true),
         },
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            new_file(context, database, target, entry).map(|()| true)
-        }
         Err(error) => Err(file_error("look at", database, error)),
+    }
+}
+
+/// Before the lock: whoever still has the lost file open may want to use the repository before it ends.
+pub(super) fn wait_for_those_left_behind(context: &Context, database: &Path) -> Result<()> {
+    if is_lost(database)? {
+        left_behind::wait(context, database, context.deadline())?;
+    }
+    Ok(())
+}
+
+/// Whether there is no file, or only one of zero bytes beside what it has lost.
+fn is_lost(database: &Path) -> Result<bool> {
+    match database.symlink_metadata() {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(true),
+        _ => Ok(!gate::stranded(database)?.is_empty()),
     }
 }
 
 /// Assembles beside, verifies, and publishes without overwriting.
 fn new_file(context: &Context, database: &Path, target: &mut Target, entry: &mut Restore) -> Result<()> {
+    // Under the lock nobody is waited for.
+    left_behind::wait(context, database, Instant::now())?;
     let folder = database.parent().unwrap_or(Path::new("/"));
     std::fs::create_dir_all(folder).map_err(|error| file_error("make", folder, error))?;
     entry.save(&context.repository)?;

@@ -2,7 +2,7 @@
 
 use super::Context;
 use super::find::Found;
-use super::restore::{Restored, restore_found};
+use super::restore::{Restored, restore_found, wait_for_those_left_behind};
 use crate::error::{Result, fail};
 use crate::record::Record;
 use crate::repository::restores::{self, Outcome, Restore};
@@ -10,6 +10,7 @@ use crate::repository::restores::{self, Outcome, Restore};
 /// Undoes the newest restore of the configured database that was not undone yet.
 pub(crate) fn undo(context: &Context) -> Result<Record> {
     let database = context.database()?;
+    wait_for_those_left_behind(context, &database)?;
     let _lock = context.lock_for_writing("undoRestore")?;
     let newest = restores::all(&context.repository)?
         .into_iter()

@@ -47,11 +47,15 @@ fn operate(context: Context, operation: &str, args: &Args, channel: &Channel) ->
             Ok(json!({ "snapshot": engine::create(&context, name.as_deref())? }))
         }
         "restoreFromSnapshot" => {
-            let context = context.of_tier(args.get("tier")?);
+            let context = context.of_tier(args.get("tier")?).forced(args.get("force")?);
             Ok(json!({ "snapshot": engine::restore(&context, &args.text("name")?)? }))
         }
+        "rescueDatabase" => {
+            let name: Option<String> = args.get("name")?;
+            Ok(json!({ "snapshot": engine::rescue(&context, name.as_deref())? }))
+        }
         "undoRestore" => Ok(json!({ "snapshot": engine::undo(&context)? })),
-        "bootstrapDatabase" => engine::bootstrap(&context),
+        "bootstrapDatabase" => engine::bootstrap(&context.forced(args.get("force")?)),
         "isDatabaseEmpty" => Ok(json!({ "empty": engine::is_database_empty(&context)? })),
         "resetDatabase" => engine::reset(&context),
         "checksum" => Ok(json!({ "checksum": engine::checksum_of_file(&PathBuf::from(args.text("path")?))? })),

@@ -9,9 +9,9 @@ let connection;
 let iterator;
 
 /** better-sqlite3 and libsql share an API. */
-function openHandle(library, file, { timeout = 5000, pragmas = [] }) {
+function openHandle(library, file, { timeout = 5000, pragmas = [], readonly = false }) {
   const Database = require(library);
-  const db = new Database(file, { timeout });
+  const db = new Database(file, { timeout, readonly });
   for (const pragma of pragmas) db.exec(`PRAGMA ${pragma}`);
   return {
     all: (sql) => db.prepare(sql).all(),

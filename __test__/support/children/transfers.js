@@ -6,8 +6,9 @@
 const Database = require('better-sqlite3');
 const { serve } = require('./serve.js');
 
-const [file, timeout, pauseMs] = process.argv.slice(2);
+const [file, timeout, pauseMs, ...pragmas] = process.argv.slice(2);
 const db = new Database(file, { timeout: 5000 });
+for (const pragma of pragmas) db.pragma(pragma);
 const accounts = db.prepare('SELECT count(*) FROM Account').pluck().get();
 // From here on a lock is met as the test asked for; the count above is only preparation.
 db.pragma(`busy_timeout = ${Number(timeout)}`);
