@@ -13,6 +13,7 @@ const {
   checkName,
   checkPath,
   READ,
+  RESTORE,
   VERIFY,
   SYNC,
   LIST,
@@ -69,8 +70,8 @@ class SnapshotWriter {
   async restoreFromSnapshot(name, options) {
     return this.#attempt('Failed to restore from snapshot: ', async () => {
       checkName(name);
-      const { tier, ...others } = checkOptions(options, READ);
-      return this.#restore('restoreFromSnapshot', { name, tier }, others);
+      const { tier, foreign, ...others } = checkOptions(options, RESTORE);
+      return this.#restore('restoreFromSnapshot', { name, tier, foreign }, others);
     });
   }
 

@@ -4,8 +4,10 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
+use uuid::Uuid;
+
 use super::recorder::{Changed, Recorder, Recording};
-use super::{Context, known_damage};
+use super::{Context, known_damage, parents};
 use crate::database::source::{Batch, Mark, PageSource, Sliced};
 use crate::error::{Result, fail};
 use crate::failpoint;
@@ -31,6 +33,19 @@ pub(crate) struct Captured {
 }
 
 impl Captured {
+    /// The lineage of the snapshot that it was compared with, if at least half of its pages are from there.
+    pub(crate) fn origin(&self) -> Result<Option<Uuid>> {
+        let Some(base) = &self.base else { return Ok(None) };
+        let old_packs = self.recording.packs.len() - self.recording.new_packs;
+        let (mut same, mut all) = (0, 0);
+        for entry in self.recording.table.iter() {
+            let pack = entry?.pack as usize;
+            all += usize::from(pack > 0);
+            same += usize::from(pack > 0 && pack <= old_packs);
+        }
+        Ok((same * 2 >= all && same > 0).then_some(base.lineage))
+    }
+
     /// Fails when the file at `path` is no longer the one that was captured.
     pub(crate) fn check_not_moved(&self, path: &Path) -> Result<()> {
         if identity(path) != Some(self.identity) {
@@ -49,16 +64,22 @@ pub(crate) fn identity(path: &Path) -> Option<(u64, u64)> {
     path.metadata().ok().map(|metadata| (metadata.dev(), metadata.ino()))
 }
 
-/// Captures `database`; pages that the newest snapshot in `heads` has are not stored again.
-pub(crate) fn capture(context: &Context, database: &Path, newest: Option<&Head>) -> Result<Captured> {
+/// Captures `database`; pages that the closest of these snapshots has are not stored again.
+pub(crate) fn capture<'a>(
+    context: &Context,
+    database: &Path,
+    parents: impl IntoIterator<Item = &'a Head>,
+) -> Result<Captured> {
     let mut source = PageSource::open(database, context.config.lock_timeout())?;
     let Some(identity) = identity(database) else {
         fail!(DatabaseMoved, "{} disappeared while it was opened", database.display());
     };
     let page_size = source.page_size();
-    let base = newest
-        .filter(|head| head.page_size == page_size)
-        .and_then(|head| open_base(context, head));
+    let fitting: Vec<&Head> = parents.into_iter().filter(|head| head.page_size == page_size).collect();
+    let base = match fitting[..] {
+        [parent] => open_base(context, parent),
+        _ => parents::closest(context, &mut source, &fitting)?,
+    };
     let base_head = base.as_ref().map(|(head, _, _)| head.clone());
     let mut recorder = Recorder::new(
         &context.repository,
@@ -179,7 +200,7 @@ fn relay(context: &Context, page_size: u32, batch: Batch, sink: &mut crate::data
 
 /// Page table and packs of the newest snapshot; `None` when it is damaged, which makes the next
 /// snapshot a full one instead of building on it.
-fn open_base(context: &Context, head: &Head) -> Option<(Head, PageTable, Vec<PackEntry>)> {
+pub(super) fn open_base(context: &Context, head: &Head) -> Option<(Head, PageTable, Vec<PackEntry>)> {
     let open = || -> Result<_> {
         known_damage::refuse(&context.repository, head)?;
         let snapshot = Snapshot::open(&**context.repository.local(), head)?;

@@ -11,17 +11,18 @@ use super::examine::{Facts, examine};
 use super::find::everything;
 use super::live_image::LiveImage;
 use super::trash::Trash;
-use super::{Context, catalog, names, repack, upload};
+use super::{Context, catalog, names, parents, repack, upload};
 use crate::config::Check;
 use crate::database::connect::open_for_reading;
 use crate::error::{Code, Error, Result, fail};
 use crate::failpoint;
 use crate::priority;
 use crate::record::Record;
+use crate::repository::cache;
+use crate::repository::identity::Identity;
 use crate::repository::manifest::{self, Description, Head, Kind};
 use crate::repository::packed_pages::PackedPages;
 use crate::repository::restores::{self, Outcome};
-use crate::repository::{cache, lineage};
 
 /// Makes a snapshot of the configured database.
 pub(crate) fn create(context: &Context, name: Option<&str>) -> Result<Record> {
@@ -51,13 +52,11 @@ pub(crate) fn create(context: &Context, name: Option<&str>) -> Result<Record> {
     }
     names::check_free(&name, is_taken)?;
     let id = Uuid::new_v4();
-    // A host whose repository is new goes on with the lineage that the bucket has.
-    let known = if heads.is_empty() { &elsewhere.heads } else { &heads };
-    let lineage = lineage::claim(&context.repository, &database, known)?;
+    let identity = context.identity(&elsewhere.heads)?;
     let made = make(
         context,
         &database,
-        lineage,
+        &identity,
         &heads,
         New {
             id,
@@ -71,7 +70,7 @@ pub(crate) fn create(context: &Context, name: Option<&str>) -> Result<Record> {
         Ok(head) => {
             count(context, &head);
             let record = catalog::record(context, &head)?;
-            catalog::add_rows(context, &database, head.lineage, &elsewhere.heads, &record);
+            catalog::add_rows(context, &database, &identity, &elsewhere.heads, &record);
             drop(lock);
             let uploaded = match elsewhere.failure {
                 Some(error) if !may_still_take(&error) => Err(error),
@@ -145,16 +144,24 @@ pub(crate) struct New {
 }
 
 /// Captures, verifies and publishes; the packs of a failed attempt are left to [`clean_up`].
-pub(crate) fn make(context: &Context, database: &Path, lineage: Uuid, heads: &[Head], new: New) -> Result<Head> {
-    let nearest = nearest(context, database, lineage, heads)?;
-    let captured = capture(context, database, nearest)?;
-    publish(context, database, lineage, captured, new)
+pub(crate) fn make(context: &Context, database: &Path, identity: &Identity, heads: &[Head], new: New) -> Result<Head> {
+    let candidates = match nearest(context, database, identity, heads)? {
+        Some(nearest) => vec![nearest],
+        None => parents::newest_of_each(heads, identity),
+    };
+    let captured = capture(context, database, candidates)?;
+    let lineage = match identity.lineage {
+        Some(lineage) => lineage,
+        None => captured.origin()?.unwrap_or_else(Uuid::new_v4),
+    };
+    identity.remember(&context.repository, lineage)?;
+    publish(context, database, identity, lineage, captured, new)
 }
 
-/// The snapshot that the database most likely still resembles: the newest one, or the one that
-/// was restored since.
-fn nearest<'a>(context: &Context, database: &Path, lineage: Uuid, heads: &'a [Head]) -> Result<Option<&'a Head>> {
-    let newest = heads.iter().rev().find(|head| head.lineage == lineage);
+/// The snapshot that the database most likely still resembles: its newest one, or the one that was restored
+/// since. `None`: nobody knows.
+fn nearest<'a>(context: &Context, database: &Path, identity: &Identity, heads: &'a [Head]) -> Result<Option<&'a Head>> {
+    let newest = heads.iter().rev().find(|head| identity.is_mine(head));
     let restored = restores::all(&context.repository)?
         .into_iter()
         .rev()
@@ -166,7 +173,14 @@ fn nearest<'a>(context: &Context, database: &Path, lineage: Uuid, heads: &'a [He
 }
 
 /// Verifies what was captured and gives it a manifest.
-pub(crate) fn publish(context: &Context, database: &Path, lineage: Uuid, captured: Captured, new: New) -> Result<Head> {
+pub(crate) fn publish(
+    context: &Context,
+    database: &Path,
+    identity: &Identity,
+    lineage: Uuid,
+    captured: Captured,
+    new: New,
+) -> Result<Head> {
     if new.kind == Kind::Snapshot {
         // No lock is held from here on; a restore goes on to take one.
         priority::lower();
@@ -228,7 +242,8 @@ pub(crate) fn publish(context: &Context, database: &Path, lineage: Uuid, capture
         kind,
         created_at: new.created_at,
         lineage,
-        database_name: lineage::file_name(database),
+        instance: identity.instance.clone(),
+        database_name: identity.file_name(),
         page_size,
         checksum,
         is_empty: facts.is_empty,

@@ -133,6 +133,7 @@ fn packed(context: &Context, listed: &Listed, journal: &Journal) -> Value {
     info["packs"] = json!(head.packs());
     info["isEmpty"] = json!(head.is_empty);
     info["lineage"] = json!(head.lineage);
+    info["instance"] = json!(head.instance);
     info["databaseName"] = json!(head.database_name);
     info
 }
@@ -142,7 +143,15 @@ fn plain_info(plain: &PlainSnapshot) -> Value {
     info["tiers"] = Value::Null;
     info["kind"] = json!("plain");
     info["storedSize"] = json!(plain.record.size);
-    for unknown in ["pageSize", "pageCount", "packs", "isEmpty", "lineage", "databaseName"] {
+    for unknown in [
+        "pageSize",
+        "pageCount",
+        "packs",
+        "isEmpty",
+        "lineage",
+        "instance",
+        "databaseName",
+    ] {
         info[unknown] = Value::Null;
     }
     info

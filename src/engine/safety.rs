@@ -13,7 +13,6 @@ use crate::database::raw_files;
 use crate::database::source::{BATCH_BYTES, Batch};
 use crate::database::target::RestoreTransaction;
 use crate::error::{Code, Result};
-use crate::repository::lineage;
 use crate::repository::manifest::{self, Description, Head, Kind};
 use crate::repository::page_table::PageTable;
 use crate::repository::snapshot::Snapshot;
@@ -38,8 +37,8 @@ pub(crate) fn store(context: &Context, database: &Path) -> Result<Before> {
         check: Check::None,
         created_at,
     };
-    let lineage = lineage::claim(&context.repository, database, &heads)?;
-    match create::make(context, database, lineage, &heads, new) {
+    let identity = context.identity_at(database, &heads)?;
+    match create::make(context, database, &identity, &heads, new) {
         Ok(head) => Ok(Before::Stored(Box::new(head))),
         Err(error) => {
             create::clean_up(context);
@@ -127,7 +126,12 @@ pub(crate) fn complete(
         });
     }
     let heads = context.repository.readable_heads()?;
-    let lineage = lineage::claim(&context.repository, database, &heads)?;
+    let identity = context.identity_at(database, &heads)?;
+    let lineage = before
+        .map(|head| head.lineage)
+        .or(identity.lineage)
+        .unwrap_or_else(Uuid::new_v4);
+    identity.remember(&context.repository, lineage)?;
     let new_packs = &recording.packs[recording.packs.len() - recording.new_packs..];
     let created_at = create::now();
     let description = Description {
@@ -137,7 +141,8 @@ pub(crate) fn complete(
         kind: Kind::Safety,
         created_at,
         lineage,
-        database_name: lineage::file_name(database),
+        instance: identity.instance.clone(),
+        database_name: identity.file_name(),
         page_size,
         checksum: pass.checksum.unwrap_or_default(),
         is_empty: before.is_some_and(|head| head.is_empty),

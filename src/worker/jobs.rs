@@ -46,7 +46,9 @@ fn operate(context: Context, operation: &str, args: &Args, channel: &Channel) ->
         }
         "restoreFromSnapshot" => {
             let context = context.of_tier(args.get("tier")?);
-            Ok(json!({ "snapshot": engine::restore(&context, &args.text("name")?)? }))
+            Ok(
+                json!({ "snapshot": engine::restore(&context, &args.text("name")?, args.get("foreign")?.unwrap_or(false))? }),
+            )
         }
         "undoRestore" => Ok(json!({ "snapshot": engine::undo(&context)? })),
         "bootstrapDatabase" => engine::bootstrap(&context),
