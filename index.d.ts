@@ -63,8 +63,10 @@ export interface SnapshotInfo extends SnapshotRecord {
   packs: number | null;
   /** Whether the image held no rows of the core tables: such a snapshot is never bootstrapped from. */
   isEmpty: boolean | null;
-  /** Identifies the database across renames; bootstrap sees only its own lineage. */
+  /** Where the content comes from: shared by the snapshots of a database and of its copies. */
   lineage: string | null;
+  /** Which database made it: a configured `databaseId`, or repository and path. `null`: an older version did not say. */
+  instance: string | null;
   /** File name of the database. */
   databaseName: string | null;
   /** Whether neither `prune` nor `deleteSnapshot` removes it. */
@@ -101,6 +103,12 @@ export interface SnapshotOptions {
    * parameters. A relative path starts at the working directory. Default: `DATABASE_URL`.
    */
   databaseUrl?: string;
+  /**
+   * Identifies the database on every host and at every path: 1 to 255 characters. Only what the same database
+   * made is removed by it, vouches for it, and fills it unasked. Default: `SNAPSHOT_DATABASE_ID`, else the
+   * repository and the path in relation to it.
+   */
+  databaseId?: string;
   /** Folder of the snapshots. Default: `SNAPSHOT_DIR`, else `backups/` beside the database. */
   snapshotDir?: string;
   /**
@@ -165,6 +173,15 @@ export interface SnapshotOptions {
 export interface ReadOptions extends SnapshotOptions {
   /** Reads from there alone; `'s3'` rejects with `S3_DISABLED` when S3 is off. Default: both, local first for each object. */
   tier?: SnapshotTier;
+}
+
+/** Options of {@link SnapshotWriter.restoreFromSnapshot}. */
+export interface RestoreOptions extends ReadOptions {
+  /**
+   * Also restores what another database made, where this one has snapshots of its own or another file name. It stays a
+   * database of its own. Default: false.
+   */
+  foreign?: boolean;
 }
 
 /** Options of {@link SnapshotWriter.verifySnapshot}. */
@@ -296,8 +313,9 @@ export declare class SnapshotWriter {
   /**
    * Makes the database what it was at a snapshot, in one transaction; open connections see it.
    * @throws {SnapshotError} message starts `Failed to restore from snapshot: `; the database is as before.
+   *   `SNAPSHOT_FOREIGN`: another database made the snapshot, see {@link RestoreOptions.foreign}.
    */
-  restoreFromSnapshot(name: string, options?: ReadOptions): Promise<SnapshotResult>;
+  restoreFromSnapshot(name: string, options?: RestoreOptions): Promise<SnapshotResult>;
 
   /**
    * Takes the last restore back: restores what the database held before it. What was written since
@@ -332,7 +350,7 @@ export declare class SnapshotWriter {
    * Deletes a snapshot and every page that no other snapshot needs; in the bucket the pages go after
    * {@link SnapshotOptions.deleteGraceMs}.
    * @throws {SnapshotError} `S3_UNSUPPORTED` when the provider has no conditional writes; `SNAPSHOT_PINNED`;
-   *   `SNAPSHOT_LAST_GOOD`: what came after it lost its content, and nobody has acknowledged that.
+   *   `SNAPSHOT_FOREIGN`: another database made it; `SNAPSHOT_LAST_GOOD`: what came after it lost its content, and nobody has acknowledged that.
    */
   deleteSnapshot(name: string, options?: SnapshotOptions): Promise<DeleteResult>;
 

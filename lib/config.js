@@ -8,6 +8,7 @@
 const fs = require('node:fs');
 const path = require('node:path');
 const { SnapshotError } = require('./errors.js');
+const { DATABASE_ID, isDatabaseId } = require('./options.js');
 const { resolveS3 } = require('./s3-config.js');
 
 /** Links one after another; as many as SQLite follows. */
@@ -36,14 +37,31 @@ function resolveConfig(options, needs, notice = () => {}) {
     throw missingUrl();
   }
   const s3 = needs === 'nothing' ? null : resolveS3(options, notice);
-  return jobConfig(options, { databasePath, snapshotDir, s3 });
+  return jobConfig(options, { databasePath, databaseId: findDatabaseId(options), snapshotDir, s3 });
+}
+
+/** The name that identifies the database on every host, or null. */
+function findDatabaseId(options) {
+  const given = options.databaseId ?? (process.env.SNAPSHOT_DATABASE_ID || undefined);
+  if (given !== undefined && !isDatabaseId(given)) {
+    throw new SnapshotError('INVALID_ARGUMENT', `SNAPSHOT_DATABASE_ID must be ${DATABASE_ID}`);
+  }
+  return given ?? null;
+}
+
+/** The path of the database as it was configured: a link that is changed to another file is still the same database. */
+function databasePlace(options) {
+  const explained = explainDatabase(options);
+  return explained === null ? null : path.resolve(explained.chosen);
 }
 
 /** The `config` of a job about these places. */
-function jobConfig(options, { databasePath, snapshotDir, s3 }) {
+function jobConfig(options, { databasePath, databaseId, snapshotDir, s3 }) {
   const value = (name) => options[name] ?? DEFAULTS[name];
   return {
     databasePath,
+    databasePlace: databasePath === null ? null : databasePlace(options),
+    databaseId,
     // An operation that needs no repository does not look at it.
     snapshotDir: snapshotDir ?? process.cwd(),
     lockTimeoutMs: value('lockTimeoutMs'),
@@ -234,4 +252,4 @@ function splitOnce(text, separator) {
   return at < 0 ? [text] : [text.slice(0, at), text.slice(at + separator.length)];
 }
 
-module.exports = { resolveConfig, jobConfig, explainDatabase, currentSnapshotDir };
+module.exports = { resolveConfig, jobConfig, explainDatabase, findDatabaseId, currentSnapshotDir };

@@ -11,6 +11,10 @@ const CREDENTIAL = /accesskey|secret|token|credential|password|profile/i;
 
 const isText = (value) => typeof value === 'string' && value.trim() !== '' && !value.includes('\0');
 const isTextList = (value) => Array.isArray(value) && value.length > 0 && value.every(isText);
+/** What `databaseId` and `SNAPSHOT_DATABASE_ID` may be. */
+const DATABASE_ID = 'a name of 1 to 255 characters without control characters';
+const isDatabaseId = (value) =>
+  typeof value === 'string' && value.isWellFormed() && /^\P{Cc}{1,255}$/u.test(value) && value.trim() !== '';
 const isBoolean = (value) => typeof value === 'boolean';
 const isDuration = (value) => Number.isSafeInteger(value) && value >= 0;
 const isObject = (value) => typeof value === 'object' && value !== null;
@@ -33,6 +37,7 @@ function isPlainList(value) {
 /** Every public option: what it accepts, how a refusal describes that, and the options inside it. */
 const COMMON = {
   databaseUrl: [isText, 'a non-empty string'],
+  databaseId: [isDatabaseId, DATABASE_ID],
   snapshotDir: [isText, 'a non-empty string'],
   s3: [
     (value) => value === false || value === null || (isObject(value) && !Array.isArray(value)),
@@ -66,7 +71,7 @@ const READ = {
 
 const FORCE = { force: [isBoolean, 'true or false'] };
 
-const RESTORE = { ...READ, ...FORCE };
+const RESTORE = { ...READ, ...FORCE, foreign: [isBoolean, 'true or false'] };
 
 const BOOTSTRAP = { ...COMMON, ...FORCE };
 
@@ -185,6 +190,8 @@ module.exports = {
   checkOptions,
   checkName,
   checkPath,
+  DATABASE_ID,
+  isDatabaseId,
   READ,
   RESTORE,
   BOOTSTRAP,

@@ -70,8 +70,8 @@ class SnapshotWriter {
   async restoreFromSnapshot(name, options) {
     return this.#attempt('Failed to restore from snapshot: ', async () => {
       checkName(name);
-      const { tier, force, ...others } = checkOptions(options, RESTORE);
-      return this.#restore('restoreFromSnapshot', { name, tier, force }, others);
+      const { tier, force, foreign, ...others } = checkOptions(options, RESTORE);
+      return this.#restore('restoreFromSnapshot', { name, tier, force, foreign }, others);
     });
   }
 

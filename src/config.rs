@@ -64,6 +64,12 @@ pub(crate) struct Config {
     /// Absolute path of the database; the file may be missing. `None`: no `DATABASE_URL`
     /// (only operations on the repository alone get that far).
     pub(crate) database_path: Option<PathBuf>,
+    /// The same as it was configured, links included.
+    #[serde(default)]
+    pub(crate) database_place: Option<PathBuf>,
+    /// The name that identifies the database on every host.
+    #[serde(default)]
+    pub(crate) database_id: Option<String>,
     /// Absolute path of the local repository; made when something is first stored.
     pub(crate) snapshot_dir: PathBuf,
     pub(crate) lock_timeout_ms: u64,

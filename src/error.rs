@@ -82,6 +82,8 @@ codes! {
     SnapshotNameInvalid => "SNAPSHOT_NAME_INVALID",
     /// A manifest or pack is missing, truncated or altered.
     SnapshotDamaged => "SNAPSHOT_DAMAGED",
+    /// The snapshot was made by another database.
+    SnapshotForeign => "SNAPSHOT_FOREIGN",
     /// The snapshot is pinned.
     SnapshotPinned => "SNAPSHOT_PINNED",
     /// The snapshot is the last good one before a loss of content that nobody has acknowledged.

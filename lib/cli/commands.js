@@ -2,6 +2,7 @@
 
 // What each command does and how its outcome reads.
 
+const { explainDatabase } = require('../config.js');
 const { age, duration, facts, size, table, time, widthsWithRest } = require('./format.js');
 const exitCodes = require('./exit-codes.js');
 
@@ -67,6 +68,7 @@ async function show({ writer, print }, name) {
       ['status', snapshot.status],
       ['created', moment(snapshot.createdAt)],
       ['database', snapshot.databaseName],
+      ['instance', snapshot.instance],
       ['size', `${size(snapshot.size)}${pages(snapshot)}`],
       ['stored', `${size(snapshot.storedSize)} added by this snapshot`],
       ['sha256', snapshot.checksum],
@@ -103,10 +105,12 @@ async function restore({ writer, print, confirm, options }, name) {
     const snapshot = await writer.getSnapshot(name);
     return [
       'What the database holds now is kept; "snapshot-writer undo" brings it back.',
-      `Restore "${name}" of ${moment(snapshot.createdAt)}, ${size(snapshot.size)}?`,
+      `Restore "${name}" of ${snapshot.databaseName ?? 'an old plain file'}, made ${moment(snapshot.createdAt)},`,
+      `${size(snapshot.size)}, into ${explainDatabase(options)?.path ?? 'the database'}?`,
     ].join('\n');
   });
-  print(await writer.restoreFromSnapshot(name, { tier: options.tier, force: options.force }), restored);
+  const { tier, force, foreign } = options;
+  print(await writer.restoreFromSnapshot(name, { tier, force, foreign }), restored);
 }
 
 async function undo({ writer, print, confirm }) {

@@ -28,6 +28,9 @@ Environment:
   DATABASE_URL  the SQLite file, such as file:./prisma/dev.db
   SNAPSHOT_DIR  the folder of the snapshots (default: backups/ beside the
                 database)
+  SNAPSHOT_DATABASE_ID
+                the name that identifies the database on every host (default:
+                by this repository and the path)
   SNAPSHOT_CRON_SCHEDULE
                 the schedule that "status" judges by (default: 0 */6 * * *)
   S3_BUCKET     the bucket that holds them as well (default: none, S3 is off)
@@ -104,6 +107,7 @@ function build(done) {
   add('restore <name>', 'make the database what it was at a snapshot', commands.restore)
     .option(...yes)
     .option(...force)
+    .option('--foreign', 'also a snapshot of another database')
     .addOption(tier());
   add('undo', 'take the last restore back', commands.undo).option(...yes);
   add(

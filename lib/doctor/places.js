@@ -3,7 +3,7 @@
 // Which places are meant, and why: database, repository, bucket. Looks at names only.
 
 const path = require('node:path');
-const { explainDatabase } = require('../config.js');
+const { explainDatabase, findDatabaseId } = require('../config.js');
 const { resolveS3, whyOff } = require('../s3-config.js');
 const { ok, warning, problem, sentence } = require('./findings.js');
 
@@ -22,13 +22,15 @@ function findPlaces(options) {
     }
   };
   const databasePath = attempt('url', (add) => findDatabase(options, add));
+  const databaseId = attempt('identity', () => findDatabaseId(options));
   const snapshotDir = attempt('folder', (add) => findFolder(options, databasePath, add));
   const s3 = attempt('bucket', (add) => findBucket(options, add));
-  return { databasePath, snapshotDir, s3, findings };
+  return { databasePath, databaseId, snapshotDir, s3, findings };
 }
 
 const ADVICE = {
   url: SET_URL,
+  identity: 'Correct it, or unset it: then repository and path identify the database.',
   bucket: 'Correct the setting; S3_DISABLE=true works without the bucket meanwhile.',
 };
 

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::config::DbConfig;
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 
 use super::sqlite_error::is_about_the_statement;
 use super::stand_ins;

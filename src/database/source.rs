@@ -209,6 +209,19 @@ impl PageSource {
         Ok(())
     }
 
+    /// So many pages, evenly spread, with their numbers: in one short transaction.
+    pub(crate) fn sample(&mut self, count: u32) -> Result<Vec<(u32, Vec<u8>)>> {
+        let pages = self.begin()?.page_count;
+        let step = (pages / count).max(1);
+        let read = (1..=pages).step_by(step as usize).take(count as usize).map(|page| {
+            let mut data = Vec::with_capacity(self.page_size as usize);
+            self.read_page(page, &mut data).map(|()| (page, data))
+        });
+        let read: Result<Vec<_>> = read.collect();
+        self.end()?;
+        read
+    }
+
     fn read_page(&self, page: u32, out: &mut Vec<u8>) -> Result<()> {
         let mut statement = self
             .conn

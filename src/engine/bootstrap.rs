@@ -5,16 +5,17 @@ use std::time::Instant;
 
 use serde_json::{Map, Value, json};
 
-use super::find::{Found, everything_left_without};
+use super::find::{Found, everything_left_without, is_own_plain};
 use super::good_states::speaks_against_it;
 use super::overwrite::Only;
 use super::restore::restore_only;
 use super::target::Target;
 use super::{Context, create, left_behind, sync};
+use crate::database::plain_snapshots::PlainSnapshot;
 use crate::database::rows;
 use crate::error::{Code, Error, Result};
 use crate::record::Status;
-use crate::repository::lineage::{self, Lineage};
+use crate::repository::identity::Beginning;
 use crate::repository::manifest::{Head, Kind};
 use crate::repository::survey::{Survey, Without};
 
@@ -80,17 +81,14 @@ pub(crate) fn bootstrap(context: &Context) -> Result<Value> {
     if let Some(error) = last_error {
         return Err(error);
     }
-    if !found.foreign.is_empty() {
-        return Ok(json!({
+    Ok(match found.refusal {
+        Some(error) => json!({
             "bootstrapped": false,
             "code": Code::SnapshotNotFound.as_str(),
-            "error": format!(
-                "no snapshot here is certain to be of {}; there are snapshots of: {}. Restore one by its name",
-                lineage::file_name(&database), found.foreign.join(", ")
-            ),
-        }));
-    }
-    Ok(json!({ "bootstrapped": false }))
+            "error": error,
+        }),
+        None => json!({ "bootstrapped": false }),
+    })
 }
 
 /// What there is to bootstrap from.
@@ -98,8 +96,8 @@ pub(crate) fn bootstrap(context: &Context) -> Result<Value> {
 struct Look {
     /// Newest first.
     candidates: Vec<Found>,
-    /// File names of other databases.
-    foreign: Vec<String>,
+    /// Why none of the snapshots that there are is taken.
+    refusal: Option<String>,
     /// What could not be considered, and why.
     passed_over: Vec<String>,
     failure: Option<Error>,
@@ -128,18 +126,49 @@ fn look(context: &Context, database: &Path) -> Result<Look> {
         look.failure = Some(error);
     }
     let heads: Vec<Head> = snapshots.into_iter().map(|listed| listed.head).collect();
-    let plain = plain.into_iter().filter(|plain| plain.record.status != Status::Failed);
+    let identity = context.identity(&heads)?;
+    let is_candidate =
+        |plain: &PlainSnapshot| plain.record.status != Status::Failed && is_own_plain(plain, &identity, &heads);
+    let plain = plain.into_iter().filter(is_candidate);
     let mut all: Vec<(jiff::Timestamp, Found)> = plain
         .map(|plain| (plain.record.created_at, Found::Plain(Box::new(plain))))
         .collect();
-    match lineage::find(&context.repository, database, &heads)? {
-        Lineage::Known(id) => {
-            let is_own = |head: &Head| head.lineage == id && head.kind == Kind::Snapshot && !head.is_empty;
-            let own = heads.into_iter().filter(is_own);
-            all.extend(own.map(|head| (head.created_at, Found::Packed(Box::new(head)))));
+    let of_use = |head: &&Head| head.kind == Kind::Snapshot && !head.is_empty;
+    let packed = match identity.beginning(heads.iter().filter(of_use).cloned().collect()) {
+        Beginning::Own(heads) => heads,
+        Beginning::Fork(heads, instance) => {
+            tracing::warn!(
+                instance,
+                "{} has no snapshots of its own yet; it begins with those of {}, the only ones of that file name, \
+                 and goes on as a database of its own. Is it the same one on a new host, give both the same SNAPSHOT_DATABASE_ID",
+                database.display(),
+                instance
+            );
+            heads
         }
-        Lineage::Unknown { found } => look.foreign = found,
-    }
+        Beginning::Several(others) => {
+            look.refusal = Some(format!(
+                "several databases may be {}: {}. Restore a snapshot by its name, or set SNAPSHOT_DATABASE_ID",
+                identity.file_name(),
+                others.join(", ")
+            ));
+            Vec::new()
+        }
+        Beginning::Nothing(found) if found.is_empty() => Vec::new(),
+        Beginning::Nothing(found) => {
+            look.refusal = Some(format!(
+                "no snapshot here is certain to be of {}; there are snapshots of: {}. Restore one by its name",
+                identity.file_name(),
+                found.join(", ")
+            ));
+            Vec::new()
+        }
+    };
+    all.extend(
+        packed
+            .into_iter()
+            .map(|head| (head.created_at, Found::Packed(Box::new(head)))),
+    );
     all.sort_by_key(|(created_at, _)| std::cmp::Reverse(*created_at));
     look.candidates = all.into_iter().map(|(_, found)| found).collect();
     Ok(look)

@@ -4,8 +4,10 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
+use uuid::Uuid;
+
 use super::recorder::{Changed, Recorder, Recording};
-use super::{Context, known_damage};
+use super::{Context, known_damage, parents};
 use crate::database::source::{Batch, Mark, PageSource, Sliced};
 use crate::error::{Code, Result, fail};
 use crate::failpoint;
@@ -33,6 +35,19 @@ pub(crate) struct Captured {
 }
 
 impl Captured {
+    /// The lineage of the snapshot that it was compared with, if at least half of its pages are from there.
+    pub(crate) fn origin(&self) -> Result<Option<Uuid>> {
+        let Some(base) = &self.base else { return Ok(None) };
+        let old_packs = self.recording.packs.len() - self.recording.new_packs;
+        let (mut same, mut all) = (0, 0);
+        for entry in self.recording.table.iter() {
+            let pack = entry?.pack as usize;
+            all += usize::from(pack > 0);
+            same += usize::from(pack > 0 && pack <= old_packs);
+        }
+        Ok((same * 2 >= all && same > 0).then_some(base.lineage))
+    }
+
     /// Fails when the file at `path` is no longer the one that was captured.
     pub(crate) fn check_not_moved(&self, path: &Path) -> Result<()> {
         if identity(path) != Some(self.identity) {
@@ -51,28 +66,32 @@ pub(crate) fn identity(path: &Path) -> Option<(u64, u64)> {
     path.metadata().ok().map(|metadata| (metadata.dev(), metadata.ino()))
 }
 
-/// Captures `database`; pages that the newest snapshot in `heads` has are not stored again.
-pub(crate) fn capture(context: &Context, database: &Path, newest: Option<&Head>) -> Result<Captured> {
+/// Captures `database`; pages that the closest of these snapshots has are not stored again.
+pub(crate) fn capture<'a>(
+    context: &Context,
+    database: &Path,
+    parents: impl IntoIterator<Item = &'a Head>,
+) -> Result<Captured> {
     let mut source = PageSource::open(database, context.config.lock_timeout())?;
-    capture_through(context, &mut source, database, newest)
+    capture_through(context, &mut source, database, parents)
 }
 
 /// The same through a connection that is there already.
-pub(crate) fn capture_through(
+pub(crate) fn capture_through<'a>(
     context: &Context,
     source: &mut PageSource,
     database: &Path,
-    newest: Option<&Head>,
+    parents: impl IntoIterator<Item = &'a Head>,
 ) -> Result<Captured> {
     let Some(identity) = identity(database) else {
         fail!(DatabaseMoved, "{} disappeared while it was opened", database.display());
     };
     let page_size = source.page_size();
-    let base = newest
-        .filter(|head| head.page_size == page_size)
-        .map(|head| open_base(context, head))
-        .transpose()?
-        .flatten();
+    let fitting: Vec<&Head> = parents.into_iter().filter(|head| head.page_size == page_size).collect();
+    let base = match fitting[..] {
+        [parent] => open_base(context, parent)?,
+        _ => parents::closest(context, source, &fitting)?,
+    };
     let base_head = base.as_ref().map(|(head, _, _)| head.clone());
     let mut recorder = Recorder::new(
         &context.repository,
@@ -192,11 +211,11 @@ fn relay(context: &Context, page_size: u32, batch: Batch, sink: &mut crate::data
     sink(batch)
 }
 
-type Base = (Head, PageTable, Vec<PackEntry>);
+pub(super) type Base = (Head, PageTable, Vec<PackEntry>);
 
 /// Page table and packs of the newest snapshot; `None` when it cannot be read, which makes the next
 /// snapshot a full one instead of building on it.
-fn open_base(context: &Context, head: &Head) -> Result<Option<Base>> {
+pub(super) fn open_base(context: &Context, head: &Head) -> Result<Option<Base>> {
     let open = || -> Result<_> {
         known_damage::refuse(&context.repository, head)?;
         let snapshot = Snapshot::open(&**context.repository.local(), head)?;

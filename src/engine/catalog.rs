@@ -18,6 +18,7 @@ use crate::database::rows::{self, Rows};
 use crate::error::{Error, Result};
 use crate::failpoint;
 use crate::record::{Record, RestoreStatus, Status};
+use crate::repository::identity::Identity;
 use crate::repository::manifest::{self, Head, Kind};
 use crate::repository::restores::{self, Outcome, Restore};
 use crate::repository::survey::Listed;
@@ -115,11 +116,11 @@ pub(crate) fn remember_row(context: &Context, id: Uuid) -> Result<()> {
 
 /// Writes the row of a new snapshot, and those that earlier calls could not write. `far`: heads that the
 /// local tier may lack. Never fails: the snapshot is complete without its row.
-pub(crate) fn add_rows(context: &Context, database: &Path, lineage: Uuid, far: &[Head], new: &Record) {
+pub(crate) fn add_rows(context: &Context, database: &Path, identity: &Identity, far: &[Head], new: &Record) {
     let written = (|| {
         failpoint::reached("create.before-row")?;
         let journal = Journal::read(context)?;
-        let heads = noted(context, lineage, far)?;
+        let heads = noted(context, identity, far)?;
         let missed = heads.iter().filter(|head| head.id.to_string() != new.id);
         let mut records = vec![new.clone()];
         records.extend(missed.map(|head| record_with(context, head, &journal)));
@@ -153,15 +154,22 @@ pub(crate) fn add_failed_row(context: &Context, database: &Path, id: Uuid, name:
     }
 }
 
-/// Makes the table mirror every snapshot of a lineage, as a restore has rewound it.
-pub(crate) fn reconcile(context: &Context, database: &Path, lineage: Uuid) -> Result<()> {
+/// Makes the table mirror the database's own snapshots, as a restore has rewound it. Those of others that were
+/// restored into it are there as well: the application looks for their rows.
+pub(crate) fn reconcile(context: &Context, database: &Path) -> Result<()> {
     let journal = Journal::read(context)?;
     let survey = context.repository.survey()?;
     let is_whole = survey.bucket_failure.is_none();
+    let identity = context.identity_at(database, &survey.known_heads())?;
     let left = Trash::read(context)?.take_out(survey.snapshots);
+    let was_restored = |head: &Head| {
+        let mut restores = journal.restores.iter();
+        restores.any(|restore| restore.snapshot == head.id && restore.database == database)
+    };
     let records: Vec<Record> = left
         .iter()
-        .filter(|listed| listed.head.lineage == lineage && listed.head.kind == Kind::Snapshot)
+        .filter(|listed| listed.head.kind == Kind::Snapshot)
+        .filter(|listed| identity.owns(&listed.head) || was_restored(&listed.head))
         .map(|listed| record_of(context, listed, &journal))
         .collect();
     let table = open(context, database)?;
@@ -172,7 +180,7 @@ pub(crate) fn reconcile(context: &Context, database: &Path, lineage: Uuid) -> Re
         table.upsert(&records, context.config.catalog_size)?;
     }
     let heads: Vec<Head> = left.into_iter().map(|listed| listed.head).collect();
-    noted(context, lineage, &heads)?
+    noted(context, &identity, &heads)?
         .iter()
         .try_for_each(|head| forget_note(context, head.id))
 }
@@ -239,8 +247,8 @@ fn open(context: &Context, database: &Path) -> Result<Rows> {
     Rows::open(database, context.deadline())
 }
 
-/// Snapshots of this lineage whose rows have yet to be written, in the local tier or among `far`.
-fn noted(context: &Context, lineage: Uuid, far: &[Head]) -> Result<Vec<Head>> {
+/// Snapshots of this database whose rows have yet to be written, in the local tier or among `far`.
+fn noted(context: &Context, identity: &Identity, far: &[Head]) -> Result<Vec<Head>> {
     let notes = context.repository.local().list(NOTES)?;
     let is_noted = |head: &Head| {
         notes
@@ -253,7 +261,7 @@ fn noted(context: &Context, lineage: Uuid, far: &[Head]) -> Result<Vec<Head>> {
     heads.extend(elsewhere);
     Ok(heads
         .into_iter()
-        .filter(|head| head.lineage == lineage && is_noted(head))
+        .filter(|head| identity.owns(head) && is_noted(head))
         .collect())
 }
 

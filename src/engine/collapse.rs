@@ -12,15 +12,16 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::Context;
-use super::find::everything_left;
+use super::find::{everything_left, retain_own_plain};
 use crate::database::plain_snapshots::PlainSnapshot;
 use crate::error::{Result, fail};
 use crate::record::Status;
 use crate::repository::clock::is_ahead;
-use crate::repository::lineage::{self, Lineage};
+use crate::repository::identity::Identity;
+use crate::repository::instance::key_of;
 use crate::repository::manifest::{Head, Kind};
 
-/// By lineage, what later snapshots are measured by: the newest one when a loss was acknowledged, or when
+/// By instance (an older version wrote the lineage), what later snapshots are measured by: the newest one when a loss was acknowledged, or when
 /// a prune found none. On this host only: another one asks its own operator.
 const FILE: &str = "local/measures.json";
 
@@ -55,15 +56,19 @@ type Measures = BTreeMap<Uuid, Content>;
 /// The newest collapse of the configured database that nobody has acknowledged. `heads`: oldest
 /// first, of any lineage. Neither they nor the old plain snapshots are to hold what is in the trash.
 pub(crate) fn find(context: &Context, heads: &[Head], plain: &[PlainSnapshot]) -> Result<Option<Collapse>> {
-    let Some(lineage) = lineage_of(context, heads)? else {
+    let Some(identity) = identity_of(context, heads)? else {
         return Ok(None);
     };
-    let contents = contents(heads, lineage);
+    let contents = contents(heads, |head| identity.owns(head));
     let measures = measures(context)?;
-    let measure = measures.get(&lineage);
+    let measure = measure_of(&measures, &identity);
     let after_plain = match measure {
         Some(_) => None,
-        None => empty_after_plain(&contents, plain),
+        None => {
+            let mut own = plain.to_vec();
+            retain_own_plain(&mut own, Some(&identity), heads);
+            empty_after_plain(&contents, &own)
+        }
     };
     Ok(match newest(&contents, measure) {
         // Among empty ones, too, one may have lost more than half of its bytes.
@@ -84,9 +89,28 @@ pub(crate) fn refuse_last_good(context: &Context, id: Uuid) -> Result<()> {
     }
     let heads = survey.into_heads();
     let (name, losses) = if let Some(doomed) = heads.iter().find(|head| head.id == id) {
-        // By the lineage of the snapshot: whoever cleans up may have another database configured, or none.
         let measures = measures(context)?;
-        let losses = standing(&contents(&heads, doomed.lineage), measures.get(&doomed.lineage));
+        let losses = match context
+            .identity_if_any(&heads)?
+            .filter(|identity| identity.owns(doomed))
+        {
+            Some(identity) => standing(
+                &contents(&heads, |head| identity.owns(head)),
+                measure_of(&measures, &identity),
+            ),
+            // Whoever cleans up may have no database configured.
+            None => {
+                let is_related = |head: &Head| (head.lineage, &head.instance) == (doomed.lineage, &doomed.instance);
+                let known = doomed
+                    .instance
+                    .as_deref()
+                    .and_then(|instance| measures.get(&key_of(instance)));
+                standing(
+                    &contents(&heads, is_related),
+                    known.or_else(|| measures.get(&doomed.lineage)),
+                )
+            }
+        };
         (&doomed.name, losses)
     } else if let Some(doomed) = plain.iter().find(|plain| plain.note_id() == id) {
         let loss = find(context, &heads, &plain)?;
@@ -119,19 +143,16 @@ pub(crate) fn acknowledge(context: &Context) -> Result<Value> {
 
 /// From now on later snapshots are measured by the newest one. Below the lock.
 pub(crate) fn measure_by_newest(context: &Context, heads: &[Head]) -> Result<()> {
-    let Some(lineage) = lineage_of(context, heads)? else {
+    let Some(identity) = identity_of(context, heads)? else {
         return Ok(());
     };
     let mut measures = measures(context)?;
-    let newest = contents(heads, lineage).pop();
+    let newest = contents(heads, |head| identity.owns(head)).pop();
     // The one so far may be newer: it was deleted since.
-    let is_newer = |newest: &Content| {
-        measures
-            .get(&lineage)
-            .is_none_or(|known| known.created_at < newest.created_at)
-    };
-    if let Some(newest) = newest.filter(is_newer) {
-        measures.insert(lineage, newest);
+    let is_newer =
+        |newest: &Content| measure_of(&measures, &identity).is_none_or(|known| known.created_at < newest.created_at);
+    if let (Some(newest), Some(key)) = (newest.filter(is_newer), identity.key()) {
+        measures.insert(key, newest);
         context.repository.replace_json(FILE, &measures)?;
     }
     Ok(())
@@ -140,7 +161,13 @@ pub(crate) fn measure_by_newest(context: &Context, heads: &[Head]) -> Result<()>
 /// Whether the loss of what `before` held had been accepted when a later snapshot was made. A measure that has
 /// content itself accepts no loss after it.
 pub(crate) fn is_accepted(context: &Context, before: &Head, later: Timestamp) -> Result<bool> {
-    Ok(measures(context)?.get(&before.lineage).is_some_and(|measure| {
+    let measures = measures(context)?;
+    let by_instance = before
+        .instance
+        .as_deref()
+        .and_then(|instance| measures.get(&key_of(instance)));
+    let measure = by_instance.or_else(|| measures.get(&before.lineage));
+    Ok(measure.is_some_and(|measure| {
         before.created_at < measure.created_at && (measure.is_empty || later <= measure.created_at)
     }))
 }
@@ -152,22 +179,24 @@ fn measures(context: &Context) -> Result<Measures> {
     Ok(measures)
 }
 
-/// `None`: no database is configured, or no snapshot is certain to be of it.
-fn lineage_of(context: &Context, heads: &[Head]) -> Result<Option<Uuid>> {
-    if context.config.database_path.is_none() {
-        return Ok(None);
+/// `None`: no database is configured.
+fn identity_of(context: &Context, heads: &[Head]) -> Result<Option<Identity>> {
+    match context.config.database_path {
+        Some(_) => context.identity(heads).map(Some),
+        None => Ok(None),
     }
-    Ok(match lineage::find(&context.repository, &context.database()?, heads)? {
-        Lineage::Known(id) => Some(id),
-        Lineage::Unknown { .. } => None,
-    })
 }
 
-fn contents(heads: &[Head], lineage: Uuid) -> Vec<Content> {
+fn measure_of<'a>(measures: &'a Measures, identity: &Identity) -> Option<&'a Content> {
+    let by_instance = identity.key().and_then(|key| measures.get(&key));
+    by_instance.or_else(|| measures.get(&identity.lineage?))
+}
+
+fn contents(heads: &[Head], is_meant: impl Fn(&Head) -> bool) -> Vec<Content> {
     let now = Timestamp::now();
     heads
         .iter()
-        .filter(|head| head.lineage == lineage && head.kind == Kind::Snapshot)
+        .filter(|head| is_meant(head) && head.kind == Kind::Snapshot)
         .filter(|head| !is_ahead(head.created_at, now))
         .map(|head| Content {
             id: head.id,

@@ -164,7 +164,7 @@ fn head(created_at: Timestamp) -> Head {
 fn a_date_in_the_future_is_no_measure() {
     let now = Timestamp::now();
     let heads = [head(now), head(now + jiff::SignedDuration::from_hours(1))];
-    let names: Vec<String> = contents(&heads, Uuid::nil())
+    let names: Vec<String> = contents(&heads, |_| true)
         .into_iter()
         .map(|content| content.name)
         .collect();

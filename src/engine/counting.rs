@@ -13,7 +13,6 @@ use crate::config::Check;
 use crate::error::{Code, Error, Result};
 use crate::repository::Repository;
 use crate::repository::counters::{self, Counters, Failure, InBucket, Note};
-use crate::repository::lineage;
 use crate::repository::manifest::{self, Kind};
 use crate::repository::survey::{self, Listed, Survey};
 use crate::repository::tiers::Tier;
@@ -57,6 +56,7 @@ impl Context {
 pub(crate) struct Counting {
     operation: String,
     started: Instant,
+    context: Context,
     repository: Repository,
     database: PathBuf,
     /// How thoroughly a new snapshot is checked.
@@ -72,6 +72,7 @@ impl Counting {
         Self {
             operation: operation.to_owned(),
             started: Instant::now(),
+            context: context.clone(),
             repository: context.repository.clone(),
             database: context.counted_database(),
             check: context.config.check,
@@ -152,8 +153,8 @@ impl Counting {
 
     /// Whether a drill was of a snapshot of another database.
     fn is_foreign(&self, drill: &Value) -> bool {
-        let own = lineage::known(&self.repository, &self.database).ok().flatten();
-        own.is_some_and(|own| drill["lineage"] != own.to_string())
+        let own = self.context.identity_if_any(&[]).ok().flatten();
+        own.is_some_and(|own| drill["instance"].as_str() != own.instance.as_deref())
     }
 
     /// `metrics` is asked every few seconds and must not wait for a network: it tells what was seen last.
@@ -186,9 +187,9 @@ impl Counting {
 
     /// When the newest snapshot of the database was made that the bucket has.
     fn newest(&self, survey: &Survey) -> Result<Option<Timestamp>> {
-        let own = lineage::known(&self.repository, &self.database)?;
+        let own = self.context.identity_if_any(&survey.known_heads())?;
         let is_meant = |listed: &&Listed| {
-            let is_own = own.is_none_or(|own| listed.head.lineage == own);
+            let is_own = own.as_ref().is_none_or(|own| own.owns(&listed.head));
             is_own && listed.head.kind == Kind::Snapshot && listed.tiers.contains(&Tier::S3)
         };
         let in_bucket = survey.snapshots.iter().filter(is_meant);

@@ -11,7 +11,7 @@ use super::examine::{Facts, examine};
 use super::find::everything;
 use super::live_image::LiveImage;
 use super::trash::Trash;
-use super::{Context, Writing, catalog, names, repack, upload};
+use super::{Context, Writing, catalog, names, parents, repack, upload};
 use crate::config::Check;
 use crate::database::connect::open_for_reading;
 use crate::database::source::PageSource;
@@ -19,10 +19,11 @@ use crate::error::{Code, Error, Result, fail};
 use crate::failpoint;
 use crate::priority;
 use crate::record::Record;
+use crate::repository::cache;
+use crate::repository::identity::Identity;
 use crate::repository::manifest::{self, Description, Head, Kind};
 use crate::repository::packed_pages::PackedPages;
 use crate::repository::restores::{self, Outcome};
-use crate::repository::{cache, lineage};
 
 /// Makes a snapshot of the configured database.
 pub(crate) fn create(context: &Context, name: Option<&str>) -> Result<Record> {
@@ -65,13 +66,11 @@ pub(crate) fn store(
     }
     names::check_free(&name, is_taken)?;
     let id = Uuid::new_v4();
-    // A host whose repository is new goes on with the lineage that the bucket has.
-    let known = if heads.is_empty() { &elsewhere.heads } else { &heads };
-    let lineage = lineage::claim(&context.repository, database, known)?;
+    let identity = context.identity(&elsewhere.heads)?;
     let made = make(
         context,
         source,
-        lineage,
+        &identity,
         &heads,
         New {
             id,
@@ -85,7 +84,7 @@ pub(crate) fn store(
         Ok(head) => {
             count(context, &head);
             let record = catalog::record(context, &head)?;
-            catalog::add_rows(context, database, head.lineage, &elsewhere.heads, &record);
+            catalog::add_rows(context, database, &identity, &elsewhere.heads, &record);
             drop(lock);
             let uploaded = match elsewhere.failure {
                 Some(error) if !may_still_take(&error) => Err(error),
@@ -160,10 +159,10 @@ pub(crate) struct New {
 }
 
 /// Captures, verifies and publishes; the packs of a failed attempt are left to [`clean_up`].
-pub(crate) fn make(context: &Context, database: &Path, lineage: Uuid, heads: &[Head], new: New) -> Result<Head> {
-    let nearest = nearest(context, database, lineage, heads)?;
-    let captured = capture(context, database, nearest)?;
-    publish(context, database, lineage, captured, new)
+pub(crate) fn make(context: &Context, database: &Path, identity: &Identity, heads: &[Head], new: New) -> Result<Head> {
+    let captured = capture(context, database, parents_of(context, database, identity, heads)?)?;
+    let lineage = lineage_of(context, identity, &captured)?;
+    publish(context, database, identity, lineage, captured, new)
 }
 
 /// As [`make`], read through a connection that is there already. Returns the version of the data
@@ -172,20 +171,39 @@ pub(crate) fn make_through(
     context: &Context,
     source: &mut PageSource,
     database: &Path,
-    lineage: Uuid,
+    identity: &Identity,
     heads: &[Head],
     new: New,
 ) -> Result<(Head, i64)> {
-    let nearest = nearest(context, database, lineage, heads)?;
-    let captured = capture_through(context, source, database, nearest)?;
+    let parents = parents_of(context, database, identity, heads)?;
+    let captured = capture_through(context, source, database, parents)?;
     let version = captured.data_version;
-    Ok((publish(context, database, lineage, captured, new)?, version))
+    let lineage = lineage_of(context, identity, &captured)?;
+    Ok((publish(context, database, identity, lineage, captured, new)?, version))
 }
 
-/// The snapshot that the database most likely still resembles: the newest one, or the one that
-/// was restored since.
-fn nearest<'a>(context: &Context, database: &Path, lineage: Uuid, heads: &'a [Head]) -> Result<Option<&'a Head>> {
-    let newest = heads.iter().rev().find(|head| head.lineage == lineage);
+/// What the database is compared with.
+fn parents_of<'a>(context: &Context, database: &Path, identity: &Identity, heads: &'a [Head]) -> Result<Vec<&'a Head>> {
+    Ok(match nearest(context, database, identity, heads)? {
+        Some(nearest) => vec![nearest],
+        None => parents::newest_of_each(heads, identity),
+    })
+}
+
+/// Where the content comes from, remembered from now on.
+fn lineage_of(context: &Context, identity: &Identity, captured: &Captured) -> Result<Uuid> {
+    let lineage = match identity.lineage {
+        Some(lineage) => lineage,
+        None => captured.origin()?.unwrap_or_else(Uuid::new_v4),
+    };
+    identity.remember(&context.repository, lineage)?;
+    Ok(lineage)
+}
+
+/// The snapshot that the database most likely still resembles: its newest one, or the one that was restored
+/// since. `None`: nobody knows.
+fn nearest<'a>(context: &Context, database: &Path, identity: &Identity, heads: &'a [Head]) -> Result<Option<&'a Head>> {
+    let newest = heads.iter().rev().find(|head| identity.is_mine(head));
     let restored = restores::all(&context.repository)?
         .into_iter()
         .rev()
@@ -197,7 +215,14 @@ fn nearest<'a>(context: &Context, database: &Path, lineage: Uuid, heads: &'a [He
 }
 
 /// Verifies what was captured and gives it a manifest.
-pub(crate) fn publish(context: &Context, database: &Path, lineage: Uuid, captured: Captured, new: New) -> Result<Head> {
+pub(crate) fn publish(
+    context: &Context,
+    database: &Path,
+    identity: &Identity,
+    lineage: Uuid,
+    captured: Captured,
+    new: New,
+) -> Result<Head> {
     if new.kind == Kind::Snapshot {
         // No lock is held from here on; a restore goes on to take one.
         priority::lower();
@@ -263,7 +288,8 @@ pub(crate) fn publish(context: &Context, database: &Path, lineage: Uuid, capture
         kind,
         created_at: new.created_at,
         lineage,
-        database_name: lineage::file_name(database),
+        instance: identity.instance.clone(),
+        database_name: identity.file_name(),
         page_size,
         checksum,
         is_empty: facts.is_empty,

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::find::{Found, damaged_manifest, everything, find, plain_files};
 use super::trash::Trash;
-use super::{Context, catalog, collapse, pins, repack, trash, upload};
+use super::{Context, catalog, collapse, foreign, pins, repack, trash, upload};
 use crate::database::plain_snapshots::{Place, PlainSnapshot, is_plain_name};
 use crate::error::{Code, Result, fail};
 use crate::failpoint;
@@ -29,7 +29,10 @@ enum InBucket {
 /// Deletes a snapshot in every tier, then its row.
 pub(crate) fn delete(context: &Context, name: &str) -> Result<Value> {
     let doomed = match find(context, name) {
-        Ok(found) => Doomed::of(found),
+        Ok(found) => {
+            foreign::refuse_removal(context, &found)?;
+            Doomed::of(found)
+        }
         Err(error) if error.code == Code::SnapshotNotFound => in_trash(context, name)?.ok_or(error)?,
         // Its manifest can no longer be read, but it can still be deleted.
         Err(error) if error.code == Code::SnapshotDamaged => {
@@ -61,6 +64,10 @@ pub(crate) fn delete_object(context: &Context, key: &str) -> Result<Value> {
         .strip_prefix(&local)
         .map_or(below, |rest| rest.trim_start_matches('/'));
     if let Some((id, _)) = manifest::parse_key(below) {
+        let (survey, _) = everything(context)?;
+        if let Some(head) = survey.known_heads().into_iter().find(|head| head.id == id) {
+            foreign::refuse_removal(context, &Found::Packed(Box::new(head)))?;
+        }
         remove(context, &Doomed::Packed(id, InBucket::Perhaps))?;
         return Ok(json!({}));
     }
@@ -69,7 +76,11 @@ pub(crate) fn delete_object(context: &Context, key: &str) -> Result<Value> {
     let same =
         |plain: &PlainSnapshot| plain.record.s3_key == key || plain.record.s3_key.ends_with(&format!("/{file_name}"));
     match plain.into_iter().find(same) {
-        Some(plain) => remove(context, &Doomed::Plain(Box::new(plain))).map(|_| json!({})),
+        Some(plain) => {
+            let found = Found::Plain(Box::new(plain));
+            foreign::refuse_removal(context, &found)?;
+            remove(context, &Doomed::of(found)).map(|_| json!({}))
+        }
         None if is_plain_name(file_name) => Ok(json!({})),
         None => fail!(
             InvalidArgument,
@@ -84,6 +95,11 @@ fn in_trash(context: &Context, name: &str) -> Result<Option<Doomed>> {
     let Some((id, note)) = trash.named(name) else {
         return Ok(None);
     };
+    if let Some(identity) = context.identity_if_any(&everything(context)?.0.known_heads())?
+        && !note.is_of(&identity)
+    {
+        foreign::refuse(name, "another database", note.instance().unwrap_or("its name"))?;
+    }
     if note.plain.is_none() {
         return Ok(Some(Doomed::Packed(id, InBucket::Perhaps)));
     }

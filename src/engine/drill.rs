@@ -61,6 +61,7 @@ pub(crate) fn drill(context: &Context, request: &Request) -> Result<Drill> {
         snapshot: None,
         tier: context.tier,
         lineage: newest::known_lineage(context),
+        instance: newest::own_instance(context),
         newest: request.name.is_none(),
         rto_ms: None,
         rpo_ms: None,

@@ -11,8 +11,9 @@ use crate::database::plain_snapshots::{self, Place, PlainSnapshot};
 use crate::error::{Result, fail};
 use crate::record::Record;
 use crate::repository::Repository;
+use crate::repository::identity::Identity;
 use crate::repository::manifest::{self, Head};
-use crate::repository::survey::{self, Listed, Survey, Without};
+use crate::repository::survey::{self, Survey, Without};
 use crate::repository::tiers::Tier;
 use crate::storage::Store;
 
@@ -75,10 +76,10 @@ impl Found {
 /// is not asked when the local tier has it: a restore must not wait for a network that is down.
 pub(crate) fn find(context: &Context, name: &str) -> Result<Found> {
     let trash = Trash::read(context)?;
-    let by_name = |head: &Head| head.name == name && !trash.holds(head.id, Tier::Local);
+    let by_name = |head: &&Head| head.name == name && !trash.holds(head.id, Tier::Local);
     if context.tier != Some(Tier::S3) {
         let heads = context.repository.local_heads()?;
-        if let Some(head) = heads.into_iter().rev().find(by_name) {
+        if let Some(head) = closest(context, &heads, by_name)? {
             return Ok(Found::Packed(Box::new(head)));
         }
         if let Some(plain) = plain_files(context)?
@@ -99,6 +100,33 @@ pub(crate) fn find(context: &Context, name: &str) -> Result<Found> {
     fail!(SnapshotNotFound, "Snapshot not found: {name}")
 }
 
+/// The newest of those that are meant: an own one where there is any, else one of the lineage. `heads`: oldest first.
+fn closest(context: &Context, heads: &[Head], is_meant: impl Fn(&&Head) -> bool) -> Result<Option<Head>> {
+    let meant: Vec<&Head> = heads.iter().filter(is_meant).collect();
+    if meant.len() < 2 {
+        return Ok(meant.first().copied().cloned());
+    }
+    let identity = context.identity_if_any(heads)?;
+    let closeness = |head: &&Head| identity.as_ref().map_or(0, |identity| identity.closeness(head));
+    // The last of equals is taken.
+    Ok(meant.into_iter().max_by_key(closeness).cloned())
+}
+
+/// Keeps the old plain snapshots that are the database's own: a row of its table tells of them, or nobody else
+/// ever had snapshots here.
+pub(crate) fn retain_own_plain(plain: &mut Vec<PlainSnapshot>, identity: Option<&Identity>, heads: &[Head]) {
+    if let Some(identity) = identity {
+        plain.retain(|plain| is_own_plain(plain, identity, heads));
+    }
+}
+
+/// As [`retain_own_plain`], for one.
+pub(crate) fn is_own_plain(plain: &PlainSnapshot, identity: &Identity, heads: &[Head]) -> bool {
+    let in_folder = tier_of(plain) == Tier::Local;
+    let has_row = !plain.record.checksum.is_empty();
+    identity.owns_plain(in_folder, heads) || (has_row && !identity.is_plain_of_others(in_folder))
+}
+
 fn find_in_bucket(context: &Context, name: &str, trash: &Trash) -> Result<Option<Found>> {
     let Some(bucket) = context.repository.bucket() else {
         if context.tier == Some(Tier::S3) {
@@ -107,9 +135,10 @@ fn find_in_bucket(context: &Context, name: &str, trash: &Trash) -> Result<Option
         return Ok(None);
     };
     let Survey { snapshots, .. } = survey::bucket(&context.repository, bucket)?;
-    let by_name = |listed: &Listed| listed.head.name == name && !trash.holds(listed.head.id, Tier::S3);
-    if let Some(listed) = snapshots.into_iter().rev().find(by_name) {
-        return Ok(Some(Found::Packed(Box::new(listed.head))));
+    let heads: Vec<Head> = snapshots.into_iter().map(|listed| listed.head).collect();
+    let by_name = |head: &&Head| head.name == name && !trash.holds(head.id, Tier::S3);
+    if let Some(head) = closest(context, &heads, by_name)? {
+        return Ok(Some(Found::Packed(Box::new(head))));
     }
     let plain = plain_objects(context)?;
     let found = plain

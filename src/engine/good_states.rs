@@ -1,21 +1,20 @@
 //! What a damaged database can be taken back to.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::Context;
-use super::find::{Found, everything_left_without};
+use super::find::{Found, everything_left_without, is_own_plain};
 use super::target::{Target, check_restorable};
 use super::verify::assemble_image;
 use crate::config::Check;
 use crate::database::check::{self, Judgement};
 use crate::error::{Code, Error, Result};
 use crate::record::Status;
-use crate::repository::lineage::{self, Lineage};
+use crate::repository::identity::Beginning;
 use crate::repository::manifest::{Head, Kind};
 use crate::repository::survey::{self, Without};
 
@@ -29,7 +28,7 @@ pub(crate) struct Candidates {
 
 /// Backups in `own`, and snapshots of every kind in `main`, of this database. Safety snapshots too:
 /// that of the failed restore is what the database held before it.
-pub(crate) fn newest_first(main: &Context, own: &Context, database: &Path) -> Result<Candidates> {
+pub(crate) fn newest_first(main: &Context, own: &Context) -> Result<Candidates> {
     let mut all: Vec<(Timestamp, Found)> = Vec::new();
     let backups = survey::local_without(&own.repository, Without::Unreadable)?;
     let (survey, plain) = everything_left_without(main, Without::Unreadable)?;
@@ -37,14 +36,16 @@ pub(crate) fn newest_first(main: &Context, own: &Context, database: &Path) -> Re
     let unreadable = damaged
         .map(|(id, error)| format!("manifest {id}: {}", error.story()))
         .collect();
-    for head in of_database(own, database, backups.into_heads())? {
+    for head in of_database(own, backups.into_heads())? {
         all.push((head.created_at, Found::backup(head, &own.repository)));
     }
-    for head in of_database(main, database, survey.into_heads())? {
+    let main_heads = survey.into_heads();
+    let identity = main.identity(&main_heads)?;
+    for head in of_database(main, main_heads.clone())? {
         all.push((head.created_at, Found::Packed(Box::new(head))));
     }
     for plain in plain {
-        if plain.record.status != Status::Failed {
+        if plain.record.status != Status::Failed && is_own_plain(&plain, &identity, &main_heads) {
             all.push((plain.record.created_at, Found::Plain(Box::new(plain))));
         }
     }
@@ -57,12 +58,15 @@ pub(crate) fn newest_first(main: &Context, own: &Context, database: &Path) -> Re
 
 /// Snapshots of the database that hold something. A lost database that was snapshotted empty is
 /// no state to go back to.
-fn of_database(context: &Context, database: &Path, heads: Vec<Head>) -> Result<Vec<Head>> {
-    let Lineage::Known(own) = lineage::find(&context.repository, database, &heads)? else {
-        return Ok(Vec::new());
-    };
-    let is_candidate = |head: &Head| head.lineage == own && head.kind != Kind::Forensic && !head.is_empty;
-    Ok(heads.into_iter().filter(is_candidate).collect())
+fn of_database(context: &Context, heads: Vec<Head>) -> Result<Vec<Head>> {
+    let identity = context.identity(&heads)?;
+    let is_candidate = |head: &Head| head.kind != Kind::Forensic && !head.is_empty;
+    Ok(
+        match identity.beginning(heads.into_iter().filter(is_candidate).collect()) {
+            Beginning::Own(heads) | Beginning::Fork(heads, _) => heads,
+            Beginning::Several(_) | Beginning::Nothing(_) => Vec::new(),
+        },
+    )
 }
 
 /// Why a candidate is no good; `None` when every hash is right and SQLite finds no damage.

@@ -1,22 +1,22 @@
 //! The facts that verdicts and metrics are made of. What they mean is judged elsewhere (`lib/health/judge.js`).
 
-use std::path::Path;
+use std::collections::BTreeSet;
 
 use jiff::{Timestamp, ToSpan};
 use serde::Serialize;
 use serde_json::Value;
-use uuid::Uuid;
 
 use super::Context;
 use super::catalog::Journal;
 use super::collapse::{self, Collapse};
+use super::find::retain_own_plain;
 use super::standing::{self, Snapshot, Standing};
 use crate::database::look;
 use crate::database::plain_snapshots::{Place, PlainSnapshot};
 use crate::error::{Error, Result};
 use crate::repository::counters::{self, Counters};
 use crate::repository::drills::{self, Drill};
-use crate::repository::lineage::{self, Lineage};
+use crate::repository::identity::Identity;
 use crate::repository::manifest::{Head, Kind};
 use crate::repository::restores::{self, Outcome};
 use crate::repository::survey::{Listed, Survey};
@@ -26,7 +26,7 @@ use crate::storage::free_bytes;
 /// How far back growth is looked at.
 const GROWTH_DAYS: i64 = 7;
 /// What is known without judging it.
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Facts {
     /// Whose snapshots the facts are about.
@@ -97,21 +97,25 @@ pub(crate) fn gather(context: &Context, survey: &Survey, plain: &[PlainSnapshot]
     let repository = &context.repository;
     let heads = survey.known_heads();
     let database = context.database().ok();
-    let lineage = of_lineage(context, database.as_deref(), &heads)?;
-    let is_own = |head: &Head| head.kind == Kind::Snapshot && lineage.includes(Some(head.lineage));
-    let ours: Vec<&Listed> = survey
+    let identity = context.identity_if_any(&heads)?;
+    let mut plain = plain.to_vec();
+    retain_own_plain(&mut plain, identity.as_ref(), &heads);
+    let ours = Ours::new(identity.clone(), &heads, &plain);
+    let plain = &plain[..];
+    let is_own = |head: &Head| head.kind == Kind::Snapshot && ours.includes(head);
+    let own: Vec<&Listed> = survey
         .snapshots
         .iter()
         .filter(|Listed { head, .. }| is_own(head))
         .collect();
     let known: Vec<&Head> = heads.iter().filter(|head| is_own(head)).collect();
-    let own_heads: Vec<&Head> = ours.iter().map(|listed| &listed.head).collect();
-    let in_bucket: Vec<&Head> = ours
+    let own_heads: Vec<&Head> = own.iter().map(|listed| &listed.head).collect();
+    let in_bucket: Vec<&Head> = own
         .iter()
         .filter(|listed| listed.tiers.contains(&Tier::S3))
         .map(|listed| &listed.head)
         .collect();
-    let here: Vec<&Head> = ours
+    let here: Vec<&Head> = own
         .iter()
         .filter(|listed| listed.tiers.contains(&Tier::Local))
         .map(|listed| &listed.head)
@@ -149,7 +153,7 @@ pub(crate) fn gather(context: &Context, survey: &Survey, plain: &[PlainSnapshot]
         unfinished_restore: restores::all(repository)?
             .iter()
             .any(|restore| restore.outcome == Outcome::Begun),
-        drills: last_drills(drills::all(repository)?, &lineage, repository.bucket().is_some()),
+        drills: last_drills(drills::all(repository)?, &ours, repository.bucket().is_some()),
         growth: growth(&own_heads, Timestamp::now()),
         // A disk that cannot be asked is a missing number, not a missing status.
         free_bytes: free_bytes(repository.root()).ok(),
@@ -158,7 +162,7 @@ pub(crate) fn gather(context: &Context, survey: &Survey, plain: &[PlainSnapshot]
             .map(|metadata| metadata.len())
             .or_else(|| newest.as_ref().map(|newest| newest.size)),
         newest,
-        ours: lineage,
+        ours,
     })
 }
 
@@ -181,48 +185,49 @@ impl Failure {
 }
 
 /// The snapshots of one database among those of a repository.
-#[derive(Debug)]
-pub(crate) enum Ours {
-    /// No database is configured: the repository as a whole is meant.
-    All,
-    Of(Uuid),
-    Unknown,
+pub(crate) struct Ours {
+    /// `None`: no database is configured, and the repository as a whole is meant.
+    identity: Option<Identity>,
+    /// Those of the configured database.
+    ids: BTreeSet<String>,
 }
 
 impl Ours {
-    /// `None`: what nobody can tell the database of.
-    fn includes(&self, lineage: Option<Uuid>) -> bool {
-        match self {
-            Self::All => true,
-            Self::Of(own) => lineage == Some(*own),
-            Self::Unknown => lineage.is_none(),
+    fn new(identity: Option<Identity>, heads: &[Head], plain: &[PlainSnapshot]) -> Self {
+        let is_own = |head: &&Head| identity.as_ref().is_none_or(|identity| identity.owns(head));
+        let packed = heads.iter().filter(is_own).map(|head| head.id.to_string());
+        let ids = packed.chain(plain.iter().map(|plain| plain.record.id.clone()));
+        Self {
+            ids: ids.collect(),
+            identity,
         }
     }
 
-    /// The same of what is told of a snapshot. Old plain ones have no lineage, and are everybody's.
+    fn includes(&self, head: &Head) -> bool {
+        self.ids.contains(&head.id.to_string())
+    }
+
+    /// The same of what is told of a snapshot.
     pub(crate) fn includes_info(&self, info: &Value) -> bool {
-        match self {
-            Self::All => true,
-            Self::Of(lineage) => info["lineage"].is_null() || info["lineage"] == lineage.to_string(),
-            Self::Unknown => info["lineage"].is_null(),
+        info["id"].as_str().is_some_and(|id| self.ids.contains(id))
+    }
+
+    /// Whether a drill says something of this database. Older ones note its lineage alone.
+    fn includes_drill(&self, drill: &Drill) -> bool {
+        let Some(identity) = &self.identity else {
+            return true;
+        };
+        match &drill.instance {
+            Some(instance) => identity.owns_instance(instance),
+            None => drill.lineage == identity.lineage,
         }
     }
-}
-
-fn of_lineage(context: &Context, database: Option<&Path>, heads: &[Head]) -> Result<Ours> {
-    let Some(database) = database else {
-        return Ok(Ours::All);
-    };
-    Ok(match lineage::find(&context.repository, database, heads)? {
-        Lineage::Known(id) => Ours::Of(id),
-        Lineage::Unknown { .. } => Ours::Unknown,
-    })
 }
 
 /// Whether a snapshot is of the configured database.
 pub(crate) fn is_ours(context: &Context, head: &Head) -> bool {
-    let lineage = of_lineage(context, context.database().ok().as_deref(), std::slice::from_ref(head));
-    lineage.is_ok_and(|lineage| lineage.includes(Some(head.lineage)))
+    let identity = context.identity_if_any(std::slice::from_ref(head));
+    identity.is_ok_and(|identity| identity.is_none_or(|identity| identity.owns(head)))
 }
 
 /// What the snapshots of the last days added, without the first of them: that one counts what came before.
@@ -244,7 +249,7 @@ fn last_drills(all: Vec<Drill>, ours: &Ours, has_bucket: bool) -> Vec<Drill> {
     // Without a bucket there is one tier, whether it was named or not.
     let tier = |drill: &Drill| if has_bucket { drill.tier } else { Some(Tier::Local) };
     let counts =
-        |drill: &Drill| drill.newest && ours.includes(drill.lineage) && (has_bucket || drill.tier != Some(Tier::S3));
+        |drill: &Drill| drill.newest && ours.includes_drill(drill) && (has_bucket || drill.tier != Some(Tier::S3));
     let mut last: Vec<Drill> = Vec::new();
     for drill in all.into_iter().filter(counts) {
         if last.iter().all(|known| tier(known) != tier(&drill)) {

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+use uuid::Uuid;
+
 use super::*;
 use crate::finding::Outcome::{Failed, Inconclusive, Passed};
 use crate::repository::manifest::Description;
@@ -50,6 +52,7 @@ fn drill(second: i64, tier: Option<Tier>, outcome: crate::finding::Outcome) -> D
         snapshot: None,
         tier,
         lineage: Some(Uuid::from_u128(1)),
+        instance: Some("app".to_owned()),
         newest: true,
         rto_ms: None,
         rpo_ms: None,
@@ -58,7 +61,12 @@ fn drill(second: i64, tier: Option<Tier>, outcome: crate::finding::Outcome) -> D
     }
 }
 
-const OURS: Ours = Ours::Of(Uuid::from_u128(1));
+/// Those of the database `app`, whose content is of lineage 1.
+fn ours(place: &Place) -> Ours {
+    let mut identity = Identity::named(&place.repository, "app", &[]).unwrap();
+    identity.lineage = Some(Uuid::from_u128(1));
+    Ours::new(Some(identity), &[], &[])
+}
 
 #[test]
 fn the_last_drill_of_each_tier_is_told() {
@@ -70,8 +78,9 @@ fn the_last_drill_of_each_tier_is_told() {
             drill(5, Some(Tier::Local), Failed),
         ]
     };
+    let place = Place::new();
     let told = |has_bucket| {
-        let last = last_drills(all(), &OURS, has_bucket).into_iter();
+        let last = last_drills(all(), &ours(&place), has_bucket).into_iter();
         last.map(|drill| (drill.tier, drill.outcome)).collect::<Vec<_>>()
     };
     let (any, local, s3) = (None, Some(Tier::Local), Some(Tier::S3));
@@ -85,17 +94,30 @@ fn drills_of_older_snapshots_and_other_databases_are_not_told() {
         newest: false,
         ..drill(9, None, Passed)
     };
-    let foreign = Drill {
-        lineage: Some(Uuid::from_u128(2)),
+    let copys = Drill {
+        instance: Some("copy".to_owned()),
         ..drill(8, None, Passed)
     };
-    let nobodys = Drill {
-        lineage: None,
-        ..drill(7, None, Inconclusive)
+    let older = |lineage, second, outcome| Drill {
+        lineage: Some(Uuid::from_u128(lineage)),
+        instance: None,
+        ..drill(second, None, outcome)
     };
-    let all = vec![old, foreign.clone(), nobodys.clone(), drill(6, None, Failed)];
-    let told = |ours| last_drills(all.clone(), &ours, true).pop().unwrap().outcome;
-    assert_eq!(told(OURS), Failed);
-    assert_eq!(told(Ours::All), foreign.outcome);
-    assert_eq!(told(Ours::Unknown), nobodys.outcome);
+    let place = Place::new();
+    let all = vec![
+        old,
+        copys,
+        older(2, 7, Passed),
+        drill(6, None, Failed),
+        older(1, 5, Inconclusive),
+    ];
+    let told = |all: Vec<Drill>, ours| last_drills(all, &ours, true).pop().unwrap().outcome;
+    assert_eq!(told(all.clone(), ours(&place)), Failed);
+    // An older version noted the lineage alone.
+    assert_eq!(told(all[4..].to_vec(), ours(&place)), Inconclusive);
+    assert_eq!(
+        told(all, Ours::new(None, &[], &[])),
+        Passed,
+        "without a database all are meant"
+    );
 }

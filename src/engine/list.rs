@@ -136,6 +136,7 @@ fn packed(context: &Context, listed: &Listed, journal: &Journal) -> Value {
         info["unjudged"] = json!(head.unjudged);
     }
     info["lineage"] = json!(head.lineage);
+    info["instance"] = json!(head.instance);
     info["databaseName"] = json!(head.database_name);
     info
 }
@@ -145,7 +146,15 @@ fn plain_info(plain: &PlainSnapshot) -> Value {
     info["tiers"] = Value::Null;
     info["kind"] = json!("plain");
     info["storedSize"] = json!(plain.record.size);
-    for unknown in ["pageSize", "pageCount", "packs", "isEmpty", "lineage", "databaseName"] {
+    for unknown in [
+        "pageSize",
+        "pageCount",
+        "packs",
+        "isEmpty",
+        "lineage",
+        "instance",
+        "databaseName",
+    ] {
         info[unknown] = Value::Null;
     }
     info

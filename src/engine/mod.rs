@@ -14,6 +14,7 @@ mod drill;
 mod examine;
 mod export;
 mod find;
+mod foreign;
 mod good_states;
 mod health;
 mod inspect;
@@ -26,6 +27,7 @@ mod metrics;
 mod names;
 mod overwrite;
 mod packed_image;
+mod parents;
 mod pins;
 mod plan;
 mod post_restore;
@@ -49,7 +51,7 @@ mod unfinished;
 mod upload;
 mod verify;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -84,7 +86,10 @@ use crate::config::Config;
 use crate::error::{Result, fail};
 use crate::repository::Repository;
 use crate::repository::bucket::lease::Lease;
+use crate::repository::identity::Identity;
+use crate::repository::instance::Place;
 use crate::repository::lock::{Lock, Mode, Subject};
+use crate::repository::manifest::Head;
 use crate::repository::tiers::Tier;
 use crate::storage::{S3Store, Store};
 
@@ -160,6 +165,42 @@ impl Context {
             );
         };
         Ok(canonical(path))
+    }
+
+    /// Who the configured database is among the snapshots in reach.
+    fn identity(&self, heads: &[Head]) -> Result<Identity> {
+        Identity::of(&self.repository, self.place(self.database()?), heads)
+    }
+
+    /// As [`Context::identity`]; `None` where neither a database nor a name is configured: then the repository
+    /// as a whole is meant.
+    fn identity_if_any(&self, heads: &[Head]) -> Result<Option<Identity>> {
+        match (&self.config.database_path, &self.config.database_id) {
+            (Some(_), _) => self.identity(heads).map(Some),
+            (None, Some(id)) => Identity::named(&self.repository, id, heads).map(Some),
+            (None, None) => Ok(None),
+        }
+    }
+
+    /// Who the database at that path is, which need not be the configured one.
+    fn identity_at(&self, database: &Path, heads: &[Head]) -> Result<Identity> {
+        if self.database().is_ok_and(|configured| configured == database) {
+            return self.identity(heads);
+        }
+        let place = Place {
+            path: database.to_path_buf(),
+            configured: database.to_path_buf(),
+            id: None,
+        };
+        Identity::of_other(&self.repository, place, heads)
+    }
+
+    fn place(&self, path: PathBuf) -> Place {
+        Place {
+            configured: self.config.database_place.clone().unwrap_or_else(|| path.clone()),
+            path,
+            id: self.config.database_id.clone(),
+        }
     }
 
     /// The lease of the bucket: while it is held, no host deletes there. `None`: nobody can, or S3 is off.

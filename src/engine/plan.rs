@@ -1,12 +1,14 @@
 //! What a prune would remove, and why each snapshot stays or goes.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use serde::Serialize;
 use uuid::Uuid;
 
 use self::protection::{Protection, judge};
 use super::collapse::{self, Collapse};
-use super::find::{everything, tier_of};
+use super::find::{everything, retain_own_plain, tier_of};
 use super::pins::Pins;
 use super::trash::{Note, Trash};
 use super::{Context, upload};
@@ -14,7 +16,7 @@ use crate::database::plain_snapshots::PlainSnapshot;
 use crate::error::{Error, Result};
 use crate::record::{Record, Status};
 use crate::repository::bucket::lease;
-use crate::repository::lineage::{self, Lineage};
+use crate::repository::identity::Identity;
 use crate::repository::manifest::{Head, Kind};
 use crate::repository::retention::Policy;
 use crate::repository::survey::{Listed, Survey};
@@ -51,8 +53,10 @@ pub(crate) struct Plan {
     pub(crate) bucket_failure: Option<Error>,
     /// Whether it was made from all that there is, and not without the bucket.
     pub(crate) is_whole: bool,
-    /// Of the configured database; `None`: no snapshot is certain to be of it.
-    pub(crate) lineage: Option<Uuid>,
+    /// The configured database.
+    pub(crate) identity: Identity,
+    /// What others made, which nobody but them removes.
+    foreign: BTreeSet<Uuid>,
     pins: Pins,
     /// What the trash of a tier must not lose.
     last_good: Vec<(Tier, Uuid)>,
@@ -69,8 +73,16 @@ impl Plan {
         let manifests = local_manifests(context)?;
         let trash = Trash::read(context)?;
         let (mut survey, mut plain) = everything(context)?;
-        let lineage = own(context, &survey)?;
-        let all = lines(&survey, &plain, lineage);
+        let identity = context.identity(&survey.known_heads())?;
+        let is_foreign = |head: &Head| !identity.owns(head);
+        let foreign = survey
+            .known_heads()
+            .iter()
+            .filter(|head| is_foreign(head))
+            .map(|head| head.id)
+            .collect();
+        retain_own_plain(&mut plain, Some(&identity), &survey.known_heads());
+        let all = lines(&survey, &plain, &identity);
         trash.take_out_of(&mut survey, &mut plain);
         let is_whole = survey.bucket_failure.is_none();
         let mut pins = match is_whole {
@@ -102,7 +114,8 @@ impl Plan {
             tiers,
             bucket_failure,
             is_whole,
-            lineage,
+            identity,
+            foreign,
             pins,
             last_good,
             heads,
@@ -120,7 +133,8 @@ impl Plan {
     /// Whether what is in the trash of a tier may be deleted for real.
     pub(crate) fn may_sweep(&self, tier: Tier, id: Uuid, note: &Note) -> bool {
         let is_before = |first: &Collapse| note.created_at < first.created_at;
-        note.is_of(self.lineage)
+        note.is_of(&self.identity)
+            && !self.foreign.contains(&id)
             && !self.pins.contains(id)
             && !self.last_good.contains(&(tier, id))
             && !self.collapse.as_ref().is_some_and(is_before)
@@ -162,20 +176,9 @@ impl Line {
     }
 }
 
-/// The lineage of the configured database.
-fn own(context: &Context, survey: &Survey) -> Result<Option<Uuid>> {
-    let heads: Vec<Head> = survey.snapshots.iter().map(|listed| listed.head.clone()).collect();
-    Ok(
-        match lineage::find(&context.repository, &context.database()?, &heads)? {
-            Lineage::Known(id) => Some(id),
-            Lineage::Unknown { .. } => None,
-        },
-    )
-}
-
-/// The snapshots of one database and all old plain ones, wherever they are, newest first.
-fn lines(survey: &Survey, plain: &[PlainSnapshot], lineage: Option<Uuid>) -> Vec<Line> {
-    let is_own = |listed: &&Listed| Some(listed.head.lineage) == lineage && listed.head.kind == Kind::Snapshot;
+/// The snapshots of one database, wherever they are, newest first.
+fn lines(survey: &Survey, plain: &[PlainSnapshot], identity: &Identity) -> Vec<Line> {
+    let is_own = |listed: &&Listed| identity.owns(&listed.head) && listed.head.kind == Kind::Snapshot;
     let mut lines: Vec<Line> = survey.snapshots.iter().filter(is_own).map(Line::of).collect();
     for plain in plain.iter().filter(|plain| plain.record.status == Status::Completed) {
         let line = Line::of_plain(plain);

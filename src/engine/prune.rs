@@ -33,7 +33,7 @@ pub(crate) fn prune(context: &Context, request: &Request, dry_run: bool) -> Resu
     if dry_run {
         let plan = make_plan(context, &policy)?;
         let mut trash = Trash::read(context)?;
-        plan.removed.iter().for_each(|line| trash.add(line, plan.lineage));
+        plan.removed.iter().for_each(|line| trash.add(line, &plan.identity));
         for tier in &plan.tiers {
             due(context, &plan, &trash, *tier)
                 .into_iter()
@@ -94,7 +94,7 @@ fn in_local_tier(context: &Context, policy: &Policy, outcome: &mut Outcome) -> R
         plan.remember_no_collapse(context)?;
         for line in &plan.removed {
             failpoint::reached("prune.before-note")?;
-            trash::put(context, line, plan.lineage)?;
+            trash::put(context, line, &plan.identity)?;
             upload::forget(context, line.id)?;
             failpoint::reached("prune.after-note")?;
         }
@@ -221,9 +221,9 @@ fn remove_rows(context: &Context, plan: &Plan) -> Result<()> {
     let left: BTreeSet<Uuid> = packed.chain(damaged).chain(plain).collect();
 
     let (trash, database) = (Trash::read(context)?, context.database()?);
-    let rows = trash.rows(plan.lineage, &left);
+    let rows = trash.rows(&plan.identity, &left);
     if rows.is_empty() || !database.is_file() || catalog::remove_rows(context, &database, &rows) {
-        trash.forget_swept(context, plan.lineage)?;
+        trash.forget_swept(context, &plan.identity)?;
     }
     Ok(())
 }

@@ -20,7 +20,6 @@ use super::restore::{Restored, restore_found, restore_only, wait_for_those_left_
 use super::{Context, canonical, known_damage, names, post_restore, reset};
 use crate::config::Config;
 use crate::error::{Code, Error, Result, fail};
-use crate::repository::lineage;
 use crate::repository::manifest::{self, Head, Kind};
 use crate::repository::operations::{self, Operation};
 use crate::repository::restores::{self, Outcome, Restore};
@@ -85,8 +84,8 @@ impl<'a> Recovery<'a> {
         };
         // Before the manifest: a backup that is there can say what it is for.
         note.save(&context.repository)?;
-        let lineage = lineage::claim(&context.repository, &database, &heads)?;
-        match create::make(context, &database, lineage, &heads, new) {
+        let identity = context.identity(&heads)?;
+        match create::make(context, &database, &identity, &heads, new) {
             Ok(head) => Ok(json!({ "backup": describe(context, &head, Some(&note)) })),
             Err(error) => {
                 create::clean_up(context);
@@ -154,7 +153,7 @@ impl<'a> Recovery<'a> {
     /// database is no longer the one that was judged.
     fn take_back(&self, database: &Path, integrity: &Integrity) -> Result<Option<(Restored, Vec<String>)>> {
         let _reading = self.own.lock_for_reading("recoverFromFailedRestore")?;
-        let good_states::Candidates { found, unreadable } = good_states::newest_first(self.main, &self.own, database)?;
+        let good_states::Candidates { found, unreadable } = good_states::newest_first(self.main, &self.own)?;
         let mut passed_over = Vec::new();
         for candidate in found {
             if let Some(reason) = good_states::fault(self.main, &candidate)? {
@@ -213,7 +212,9 @@ impl<'a> Recovery<'a> {
         // One from the future, by a clock that was wrong, is not old.
         let age = |head: &Head| Duration::try_from(now.duration_since(head.created_at)).unwrap_or_default();
         // Where nothing is good, nothing goes: even a damaged backup may hold what is sought.
-        let may_go = |head: &Head| newest_good.get(&head.lineage).is_some_and(|good| *good != head.id);
+        let identity = context.identity_if_any(&heads)?;
+        let is_own = |head: &Head| identity.as_ref().is_none_or(|identity| identity.owns(head));
+        let may_go = |head: &Head| is_own(head) && newest_good.get(&head.lineage).is_some_and(|good| *good != head.id);
         let is_old = |head: &&Head| may_go(head) && age(head) > max_age;
         let (old, kept): (Vec<&Head>, Vec<&Head>) = heads.iter().partition(is_old);
         for head in &old {

@@ -14,7 +14,7 @@ use super::find::{Found, find};
 use super::overwrite::{Only, Overwritten};
 use super::restore_in_place;
 use super::target::{Target, check_restorable};
-use super::{Context, catalog, create, export, left_behind, post_restore};
+use super::{Context, catalog, create, export, foreign, left_behind, post_restore};
 use crate::database::check::{self, Judgement};
 use crate::database::raw_files::file_error;
 use crate::database::{gate, image, offline, rows};
@@ -22,17 +22,17 @@ use crate::error::{Result, fail};
 use crate::failpoint;
 use crate::record::{Record, RestoreStatus};
 use crate::repository::lineage;
-use crate::repository::manifest::Head;
 use crate::repository::restores::{self, Outcome, Restore};
 
 /// Restores the configured database from the snapshot of that name.
-pub(crate) fn restore(context: &Context, name: &str) -> Result<Record> {
+pub(crate) fn restore(context: &Context, name: &str, foreign: bool) -> Result<Record> {
     let database = context.database()?;
     // Before the lock: a name that is not there makes no repository.
-    find(context, name)?;
+    foreign::refuse_restore(context, &find(context, name)?, foreign)?;
     wait_for_those_left_behind(context, &database)?;
     let lock = context.lock_for_writing("restoreFromSnapshot")?;
     let found = find(context, name)?;
+    foreign::refuse_restore(context, &found, foreign)?;
     let restored = restore_found(context, &database, &found)?;
     post_restore::run(context, &database, lock, &restored)?;
     Ok(restored.told(context))
@@ -207,25 +207,17 @@ fn finish(context: &Context, database: &Path, found: &Found, entry: &mut Restore
 
 /// Brings the table of a restored database up to date.
 fn mirror(context: &Context, database: &Path, found: &Found, entry: &Restore) -> Result<()> {
-    let lineage = match found {
-        Found::Packed(head) => adopt_lineage(context, database, head)?,
-        Found::Plain(_) | Found::Backup(_) => {
-            lineage::claim(&context.repository, database, &context.repository.heads()?)?
-        }
-    };
-    catalog::reconcile(context, database, lineage)?;
+    // The content comes from there from now on; the database stays which it is.
+    if let Found::Packed(head) = found {
+        lineage::set(&context.repository, database, head.lineage)?;
+    }
+    catalog::reconcile(context, database)?;
     if let Found::Plain(plain) = found {
         let mut record = plain.record.clone();
         (record.restore_status, record.last_restored_at) = (Some(RestoreStatus::Success), Some(entry.at));
         rows::Rows::open(database, context.deadline())?.upsert(&[record], context.config.catalog_size)?;
     }
     Ok(())
-}
-
-/// A database that was restored from a snapshot belongs to its lineage from then on.
-fn adopt_lineage(context: &Context, database: &Path, head: &Head) -> Result<Uuid> {
-    lineage::set(&context.repository, database, head.lineage)?;
-    Ok(head.lineage)
 }
 
 fn restored_record(context: &Context, found: &Found, entry: &Restore) -> Result<Record> {

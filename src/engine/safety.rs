@@ -15,7 +15,6 @@ use crate::database::raw_files::RawFiles;
 use crate::database::source::{BATCH_BYTES, Batch};
 use crate::database::write_lock::WriteLock;
 use crate::error::{Code, Error, Result, fail};
-use crate::repository::lineage;
 use crate::repository::manifest::{self, Description, Head, Kind};
 use crate::repository::pack::PackEntry;
 use crate::repository::page_table::PageTable;
@@ -55,10 +54,10 @@ pub(crate) fn store(context: &Context, database: &Path, live: &Live, stale: Opti
         check: Check::None,
         created_at,
     };
-    let lineage = lineage::claim(&context.repository, database, &heads)?;
+    let identity = context.identity_at(database, &heads)?;
     let stored = live
         .source(context.config.lock_timeout())
-        .and_then(|mut source| create::make_through(context, &mut source, database, lineage, &heads, new));
+        .and_then(|mut source| create::make_through(context, &mut source, database, &identity, &heads, new));
     match stored {
         Ok((head, version)) => {
             if let Some(stale) = stale {
@@ -160,7 +159,13 @@ pub(crate) fn complete(context: &Context, database: &Path, lock: &WriteLock, bef
         });
     }
     let heads = context.repository.readable_heads()?;
-    let lineage = lineage::claim(&context.repository, database, &heads)?;
+    let identity = context.identity_at(database, &heads)?;
+    let lineage = before
+        .as_ref()
+        .map(|head| head.lineage)
+        .or(identity.lineage)
+        .unwrap_or_else(Uuid::new_v4);
+    identity.remember(&context.repository, lineage)?;
     let new_packs = &recording.packs[recording.packs.len() - recording.new_packs..];
     let created_at = create::now();
     let description = Description {
@@ -170,7 +175,8 @@ pub(crate) fn complete(context: &Context, database: &Path, lock: &WriteLock, bef
         kind: Kind::Safety,
         created_at,
         lineage,
-        database_name: lineage::file_name(database),
+        instance: identity.instance.clone(),
+        database_name: identity.file_name(),
         page_size,
         checksum: pass.checksum.unwrap_or_default(),
         // Somebody has written since, and nobody looks into it while the lock is held.

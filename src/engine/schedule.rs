@@ -8,12 +8,12 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{Context, Writing, create};
+use super::{Context, create};
 use crate::database::connect::open_for_reading;
 use crate::error::{Code, Result};
 use crate::failpoint;
 use crate::repository::bucket;
-use crate::repository::lineage::{self, Lineage};
+use crate::repository::instance::key_of;
 use crate::repository::lock::{Lock, Mode, Subject};
 use crate::repository::schedule::{Claim, Claims, FILE, Runner};
 use crate::storage::io_error;
@@ -31,13 +31,17 @@ pub(crate) fn claim_tick(context: &Context, schedule: String, tick: Timestamp) -
     create::check_is_a_database_file(&database)?;
     // What is no database makes no repository.
     drop(open_for_reading(&database)?);
+    if !context.repository.is_made() {
+        // The instance follows from its id.
+        drop(context.lock_for_writing("claimTick")?);
+    }
     let turn = lock(context, "claimTick")?;
     let mut here = read(context)?;
-    let identity = Identity::of(context, &database, &here)?;
+    let instance = context.identity(&[])?.instance.unwrap_or_default();
     let claim = Claim {
         id: Uuid::new_v4(),
         database: local_name(&database),
-        lineage: identity.lineage,
+        lineage: key_of(&instance),
         schedule,
         tick,
         by,
@@ -54,29 +58,26 @@ pub(crate) fn claim_tick(context: &Context, schedule: String, tick: Timestamp) -
     here.enter(claim.clone());
     context.repository.replace_json_beside(FILE, &here)?;
     failpoint::reached("claim.after-note")?;
-    let mut there = Claim {
-        database: lineage::file_name(&database),
+    // Another host may have another path for it.
+    let there = Claim {
+        database: instance,
         ..claim.clone()
     };
-    let holder = ask_bucket(context, &mut there, cut_off, &identity);
+    let holder = ask_bucket(context, &there, cut_off);
     failpoint::reached("bucket-claim.answered")?;
-    if identity.naming.is_some() {
-        lineage::set(&context.repository, &database, there.lineage)?;
-    }
-    here.correct(claim.id, |noted| match &holder {
+    if let Some(holder) = &holder {
         // Whoever was faster is noted here too: the other processes of this host need not ask again.
         // Whether that run was cut off is not for this host to find out.
-        Some(holder) => {
+        here.correct(claim.id, |noted| {
             *noted = Claim {
                 database: claim.database,
                 finished: true,
                 ..holder.clone()
-            }
-        }
-        None => noted.lineage = there.lineage,
-    });
-    context.repository.replace_json_beside(FILE, &here)?;
-    drop((turn, identity));
+            };
+        });
+        context.repository.replace_json_beside(FILE, &here)?;
+    }
+    drop(turn);
     Ok(match holder {
         Some(holder) => {
             remember_bucket(context);
@@ -127,65 +128,14 @@ fn remember_bucket(context: &Context) {
     }
 }
 
-fn ask_bucket(context: &Context, claim: &mut Claim, cut_off: Option<Uuid>, identity: &Identity) -> Option<Claim> {
+fn ask_bucket(context: &Context, claim: &Claim, cut_off: Option<Uuid>) -> Option<Claim> {
     let bucket = context.repository.bucket()?;
-    let may_adopt = |id| identity.is_new && !lineage::is_taken(&context.repository, id);
-    match bucket::schedule::claim(bucket, claim, cut_off, may_adopt) {
+    match bucket::schedule::claim(bucket, claim, cut_off) {
         Ok(holder) => holder,
         Err(error) => {
             tracing::warn!(code = error.code.as_str(), reason = %error, "the bucket cannot be asked whether another host makes this run, so this one makes it");
             None
         }
-    }
-}
-
-/// What is known about the database that a claim is for.
-struct Identity {
-    lineage: Uuid,
-    /// The lineage was made up: nothing is stored under it yet.
-    is_new: bool,
-    /// Held while this host does not know the path: a snapshot that is made meanwhile would give the
-    /// database another lineage.
-    naming: Option<Writing>,
-}
-
-impl Identity {
-    /// As a snapshot would find it; remembers nothing.
-    fn of(context: &Context, database: &Path, here: &Claims) -> Result<Self> {
-        if let Some(known) = Self::known(context, database)? {
-            return Ok(known);
-        }
-        let naming = context.lock_for_writing("claimTick")?;
-        // A snapshot may have been faster.
-        if let Some(known) = Self::known(context, database)? {
-            return Ok(known);
-        }
-        let mut heads = context.repository.local_heads()?;
-        if heads.is_empty() {
-            heads = context.repository.heads()?;
-        }
-        let found = lineage::find(&context.repository, database, &heads)?;
-        Ok(Self {
-            lineage: match found {
-                Lineage::Known(lineage) => lineage,
-                // A claim that was cut off may have told the bucket the one that it made up.
-                Lineage::Unknown { .. } => here
-                    .lineages_of(&local_name(database))
-                    .pop()
-                    .unwrap_or_else(Uuid::new_v4),
-            },
-            is_new: !matches!(found, Lineage::Known(_)),
-            naming: Some(naming),
-        })
-    }
-
-    fn known(context: &Context, database: &Path) -> Result<Option<Self>> {
-        let lineage = lineage::known(&context.repository, database)?;
-        Ok(lineage.map(|lineage| Self {
-            lineage,
-            is_new: false,
-            naming: None,
-        }))
     }
 }
 

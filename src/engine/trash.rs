@@ -20,6 +20,7 @@ use crate::error::{Code, Error, Result};
 use crate::record::Record;
 use crate::repository::bucket::lease::Lease;
 use crate::repository::bucket::tombstones;
+use crate::repository::identity::Identity;
 use crate::repository::survey::{Listed, Survey};
 use crate::repository::tiers::Tier;
 use crate::storage::S3Store;
@@ -35,6 +36,9 @@ pub(crate) struct Note {
     /// Of the database that it was removed for. `None`: that had no lineage, which only old plain snapshots
     /// can be removed for; any database may sweep it, as any may have put it there.
     lineage: Option<Uuid>,
+    /// Which database removed it. Older versions noted its lineage alone.
+    #[serde(default)]
+    instance: Option<String>,
     /// Since when it has been in the trash, by tier. Empty once it is deleted for real; then the note
     /// stays until its row is gone as well.
     pub(crate) deleted_at: BTreeMap<Tier, Timestamp>,
@@ -44,11 +48,12 @@ pub(crate) struct Note {
 
 impl Note {
     /// What the trash knows once a line is there too.
-    fn with(known: Option<Self>, line: &Line, lineage: Option<Uuid>) -> Self {
+    fn with(known: Option<Self>, line: &Line, identity: &Identity) -> Self {
         let mut note = known.unwrap_or_else(|| Self {
             name: line.name.clone(),
             created_at: line.created_at,
-            lineage,
+            lineage: identity.lineage,
+            instance: identity.instance.clone(),
             deleted_at: BTreeMap::new(),
             plain: line.plain.as_deref().cloned(),
         });
@@ -59,8 +64,15 @@ impl Note {
     }
 
     /// Whether that database removes it for good.
-    pub(crate) fn is_of(&self, lineage: Option<Uuid>) -> bool {
-        self.lineage.is_none() || self.lineage == lineage
+    pub(crate) fn is_of(&self, identity: &Identity) -> bool {
+        match &self.instance {
+            Some(instance) => identity.owns_instance(instance),
+            None => self.lineage.is_none() || self.lineage == identity.lineage,
+        }
+    }
+
+    pub(crate) fn instance(&self) -> Option<&str> {
+        self.instance.as_deref()
     }
 
     fn is_due(&self, tier: Tier, grace: Duration, now: Timestamp) -> bool {
@@ -123,8 +135,8 @@ impl Trash {
     }
 
     /// Adds a line to what is known here, for a look at what would be.
-    pub(crate) fn add(&mut self, line: &Line, lineage: Option<Uuid>) {
-        let note = Note::with(self.0.remove(&line.id), line, lineage);
+    pub(crate) fn add(&mut self, line: &Line, identity: &Identity) {
+        let note = Note::with(self.0.remove(&line.id), line, identity);
         self.0.insert(line.id, note);
     }
 
@@ -154,9 +166,9 @@ impl Trash {
     }
 
     /// Ids of the rows of a database's snapshots, but for those that are left somewhere.
-    pub(crate) fn rows(&self, lineage: Option<Uuid>, left: &BTreeSet<Uuid>) -> Vec<String> {
+    pub(crate) fn rows(&self, identity: &Identity, left: &BTreeSet<Uuid>) -> Vec<String> {
         let gone = self.0.iter().filter(|(id, _)| !left.contains(id));
-        let gone = gone.filter(|(_, note)| note.is_of(lineage));
+        let gone = gone.filter(|(_, note)| note.is_of(identity));
         let row = |(id, note): (&Uuid, &Note)| match &note.plain {
             Some(record) => record.id.clone(),
             None => id.to_string(),
@@ -165,17 +177,17 @@ impl Trash {
     }
 
     /// Forgets of a database what is in the trash no longer.
-    pub(crate) fn forget_swept(&self, context: &Context, lineage: Option<Uuid>) -> Result<()> {
+    pub(crate) fn forget_swept(&self, context: &Context, identity: &Identity) -> Result<()> {
         let swept = self.0.iter().filter(|(_, note)| note.deleted_at.is_empty());
-        let mut own = swept.filter(|(_, note)| note.is_of(lineage));
+        let mut own = swept.filter(|(_, note)| note.is_of(identity));
         own.try_for_each(|(id, _)| forget(context, *id))
     }
 }
 
-/// Puts a snapshot into the trash of its tiers, for the database of that lineage. Below the lock.
-pub(crate) fn put(context: &Context, line: &Line, lineage: Option<Uuid>) -> Result<()> {
+/// Puts a snapshot into the trash of its tiers, for that database. Below the lock.
+pub(crate) fn put(context: &Context, line: &Line, identity: &Identity) -> Result<()> {
     let key = format!("{NOTES}{}", line.id);
-    let note = Note::with(context.repository.read_json(&key)?, line, lineage);
+    let note = Note::with(context.repository.read_json(&key)?, line, identity);
     context.repository.replace_json(&key, &note)
 }
 
@@ -201,6 +213,10 @@ pub(crate) fn undelete(context: &Context, name: &str) -> Result<Value> {
     };
     // The bucket is asked before the lock.
     let (survey, plain) = everything(context)?;
+    let is_own = match context.identity_if_any(&survey.known_heads())? {
+        Some(identity) => note.is_of(&identity),
+        None => true,
+    };
     let listed = survey.snapshots.into_iter().find(|listed| listed.head.id == id);
     if listed.is_none() && !plain.iter().any(|plain| plain.note_id() == id) {
         if let Some((_, error)) = survey.damaged.into_iter().find(|(damaged, _)| *damaged == id) {
@@ -243,6 +259,7 @@ pub(crate) fn undelete(context: &Context, name: &str) -> Result<Value> {
     };
     if let (Some(record), Ok(database)) = (record, context.database())
         && database.is_file()
+        && is_own
     {
         catalog::add_row(context, &database, id, &record);
     }

@@ -7,7 +7,7 @@ use crate::database::offline;
 use crate::database::source::schema_cookie;
 use crate::database::target::COOKIE_STEP;
 use crate::error::Result;
-use crate::repository::lineage::{self, Lineage};
+use crate::repository::lineage;
 use crate::repository::restores::{self, Outcome, Restore};
 
 /// Settles every restore that was cut off: a SQLite transaction has either committed or not, so
@@ -58,10 +58,7 @@ fn mirror(context: &Context, restore: &Restore) -> Result<()> {
         if let Some(head) = head {
             lineage::set(&context.repository, database, head.lineage)?;
         }
-        return match lineage::find(&context.repository, database, &heads)? {
-            Lineage::Known(lineage) => catalog::reconcile(context, database, lineage),
-            Lineage::Unknown { .. } => Ok(()),
-        };
+        return catalog::reconcile(context, database);
     }
     let Some(head) = head else { return Ok(()) };
     let record = catalog::record(context, head)?;

@@ -33,6 +33,9 @@ pub(crate) struct Drill {
     /// Whether it was about the newest snapshot of the configured database in that tier.
     #[serde(default)]
     pub(crate) newest: bool,
+    /// Which database it was for. Older versions do not tell.
+    #[serde(default)]
+    pub(crate) instance: Option<String>,
     /// How long it took until the database was there: finding, assembling, verifying.
     pub(crate) rto_ms: Option<u64>,
     /// Age of the data at the time of the drill.
@@ -71,7 +74,7 @@ fn forgotten(drills: &[Drill]) -> Vec<&Drill> {
     let mut judged = BTreeSet::new();
     let mut old = Vec::new();
     for (index, drill) in drills.iter().enumerate() {
-        let is_last_word = drill.newest && judged.insert((drill.lineage, drill.tier));
+        let is_last_word = drill.newest && judged.insert((drill.lineage, drill.instance.clone(), drill.tier));
         if index >= KEPT && !is_last_word {
             old.push(drill);
         }
@@ -106,6 +109,7 @@ mod tests {
             snapshot: None,
             tier: Some(Tier::S3),
             lineage: None,
+            instance: None,
             newest: true,
             rto_ms: Some(12),
             rpo_ms: None,

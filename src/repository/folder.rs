@@ -120,6 +120,18 @@ impl Repository {
         self.check_held()
     }
 
+    /// Its id; `None` where nothing was stored yet.
+    pub(crate) fn id(&self) -> Result<Option<Uuid>> {
+        let description: Option<Description> = self.read_json(DESCRIPTION)?;
+        Ok(description.map(|description| description.id))
+    }
+
+    /// Since when it has been there.
+    pub(crate) fn made_at(&self) -> Result<Option<Timestamp>> {
+        let description: Option<Description> = self.read_json(DESCRIPTION)?;
+        Ok(description.map(|description| description.created_at))
+    }
+
     pub(crate) fn root(&self) -> &Path {
         self.folder.root()
     }

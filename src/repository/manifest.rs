@@ -47,8 +47,11 @@ pub(crate) struct Description {
     pub(crate) name: String,
     pub(crate) kind: Kind,
     pub(crate) created_at: Timestamp,
-    /// Snapshots of one database share it.
+    /// Where the content comes from: snapshots of a database and of its copies share it.
     pub(crate) lineage: Uuid,
+    /// Which database made it (see `instance.rs`). Older versions do not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) instance: Option<String>,
     /// File name of the database, without its folder.
     pub(crate) database_name: String,
     pub(crate) page_size: u32,

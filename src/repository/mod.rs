@@ -5,7 +5,8 @@
 //! repository.json                     format version, id, room for encryption
 //! snapshots/<uuid>.<generation>       manifests
 //! packs/<uuid>                        packs
-//! local/                              this host only: lock, cache, scratch, restores, lineages
+//! local/                              this host only: lock, cache, scratch, restores, lineages,
+//!                                     instances
 //! ```
 //! The byte tables are in `docs/format.md`.
 
@@ -20,6 +21,8 @@ pub(crate) mod extents;
 pub(crate) mod folder;
 pub(crate) mod hash;
 mod head_cache;
+pub(crate) mod identity;
+pub(crate) mod instance;
 pub(crate) mod lineage;
 pub(crate) mod lock;
 pub(crate) mod manifest;

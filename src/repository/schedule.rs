@@ -1,8 +1,7 @@
 //! Which due time of a schedule ("tick") was claimed last, so that of all processes and hosts one
 //! makes its run.
 //!
-//! A claim is for one database: by its path in the local folder, by its file name and lineage in
-//! the bucket. It is for an instant, whatever the expression: a run for that instant or a later one
+//! A claim is for one database: by its path in the local folder, by its instance in the bucket. It is for an instant, whatever the expression: a run for that instant or a later one
 //! leaves nothing to do.
 
 use jiff::Timestamp;
@@ -28,6 +27,7 @@ const KEPT: usize = 100;
 pub(crate) struct Claim {
     pub(crate) id: Uuid,
     pub(crate) database: String,
+    /// The key of its instance; older versions wrote its lineage.
     pub(crate) lineage: Uuid,
     /// For people: the expression and its time zone.
     pub(crate) schedule: String,
@@ -130,12 +130,6 @@ impl Claims {
     fn of_runner(&mut self, database: &str, tick: Timestamp, by: &Runner) -> impl Iterator<Item = &mut Claim> {
         let is_it = move |claim: &&mut Claim| claim.database == database && claim.tick == tick && claim.by == *by;
         self.claims.iter_mut().filter(is_it)
-    }
-
-    /// Lineages of databases of that name.
-    pub(crate) fn lineages_of(&self, database: &str) -> Vec<Uuid> {
-        let same = self.claims.iter().filter(|claim| claim.database == database);
-        same.map(|claim| claim.lineage).collect()
     }
 
     fn last(&self, claim: &Claim) -> Option<&Claim> {

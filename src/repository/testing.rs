@@ -111,6 +111,7 @@ pub(crate) fn draft(name: &str, page_size: u32) -> Description {
         kind: Kind::Snapshot,
         created_at: Timestamp::from_second(1_800_000_000).unwrap(),
         lineage: Uuid::new_v4(),
+        instance: None,
         database_name: "dev.db".to_owned(),
         page_size,
         checksum: "ab".repeat(32),

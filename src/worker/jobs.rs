@@ -48,7 +48,8 @@ fn operate(context: Context, operation: &str, args: &Args, channel: &Channel) ->
         }
         "restoreFromSnapshot" => {
             let context = context.of_tier(args.get("tier")?).forced(args.get("force")?);
-            Ok(json!({ "snapshot": engine::restore(&context, &args.text("name")?)? }))
+            let foreign = args.get("foreign")?.unwrap_or(false);
+            Ok(json!({ "snapshot": engine::restore(&context, &args.text("name")?, foreign)? }))
         }
         "rescueDatabase" => {
             let name: Option<String> = args.get("name")?;

@@ -1,15 +1,18 @@
 //! The newest snapshot of the configured database.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::database::plain_snapshots::PlainSnapshot;
-use crate::engine::find::{Found, everything, plain_files, plain_objects};
+use crate::engine::find::{Found, everything, plain_files, plain_objects, retain_own_plain};
 use crate::engine::trash::Trash;
 use crate::engine::{Context, catalog, collapse};
 use crate::error::{Error, Result};
 use crate::record::Status;
-use crate::repository::lineage::{self, Lineage};
+use crate::repository::identity::Beginning;
+use crate::repository::lineage;
 use crate::repository::manifest::{Head, Kind};
 use crate::repository::survey::{self, Survey};
 use crate::repository::tiers::Tier;
@@ -43,6 +46,8 @@ pub(super) fn find(context: &Context) -> Result<Look> {
         ..
     } = survey;
     let heads: Vec<Head> = snapshots.into_iter().map(|listed| listed.head).collect();
+    let mut plain = plain;
+    retain_own_plain(&mut plain, context.identity_if_any(&heads)?.as_ref(), &heads);
     let own = own(context, heads)?;
     let first = own.as_ref().ok().and_then(|heads| heads.first());
     Ok(Look {
@@ -63,7 +68,10 @@ pub(super) fn is_newest(context: &Context, found: &Found) -> Result<bool> {
         }
         Some(_) => look(context)?,
     };
-    let own = own(context, survey.known_heads())?;
+    let mut plain = plain;
+    let heads = survey.known_heads();
+    retain_own_plain(&mut plain, context.identity_if_any(&heads)?.as_ref(), &heads);
+    let own = own(context, heads)?;
     let newest = newest(context, own, plain, survey.damaged);
     Ok(matches!(newest, Newest::Good(newest) if newest.id() == found.id()))
 }
@@ -72,6 +80,11 @@ pub(super) fn is_newest(context: &Context, found: &Found) -> Result<bool> {
 pub(super) fn known_lineage(context: &Context) -> Option<Uuid> {
     let database = context.database().ok()?;
     lineage::known(&context.repository, &database).ok().flatten()
+}
+
+/// The instance of the configured database.
+pub(super) fn own_instance(context: &Context) -> Option<String> {
+    context.identity_if_any(&[]).ok().flatten()?.instance
 }
 
 /// The newest of one's own snapshots, or why there is none.
@@ -104,7 +117,8 @@ pub(super) fn with_content_before(context: &Context, found: &Found) -> Result<Op
     let related = match found {
         Found::Packed(head) => heads
             .into_iter()
-            .filter(|other| other.lineage == head.lineage && other.kind == Kind::Snapshot)
+            .filter(|other| (other.lineage, &other.instance) == (head.lineage, &head.instance))
+            .filter(|other| other.kind == Kind::Snapshot)
             .collect(),
         Found::Plain(_) | Found::Backup(_) => own(context, heads)?.unwrap_or_default(),
     };
@@ -142,29 +156,28 @@ fn look(context: &Context) -> Result<(Survey, Vec<PlainSnapshot>)> {
 /// The snapshots of the configured database; without one, those of the only database there is.
 fn own(context: &Context, heads: Vec<Head>) -> Result<Result<Vec<Head>, String>> {
     let made: Vec<Head> = heads.into_iter().filter(|head| head.kind == Kind::Snapshot).collect();
-    let id = match context.database() {
-        Ok(database) => match lineage::find(&context.repository, &database, &made)? {
-            Lineage::Known(id) => Some(id),
-            Lineage::Unknown { .. } => None,
+    let others = match context.identity_if_any(&made)? {
+        Some(identity) => match identity.beginning(made) {
+            Beginning::Own(heads) | Beginning::Fork(heads, _) => return Ok(Ok(heads)),
+            Beginning::Several(others) | Beginning::Nothing(others) => others,
         },
-        Err(_) => {
-            let first = made.first().map(|head| head.lineage);
-            first.filter(|id| made.iter().all(|head| head.lineage == *id))
+        None => {
+            let first = made.first().map(|head| (head.lineage, head.instance.clone()));
+            let is_first = |head: &Head| Some((head.lineage, head.instance.clone())) == first;
+            if made.iter().all(is_first) {
+                return Ok(Ok(made));
+            }
+            let names: BTreeSet<String> = made.iter().map(|head| head.database_name.clone()).collect();
+            names.into_iter().collect()
         }
     };
-    let Some(id) = id else {
-        if made.is_empty() {
-            return Ok(Ok(made));
-        }
-        let mut names: Vec<&str> = made.iter().map(|head| &*head.database_name).collect();
-        names.sort_unstable();
-        names.dedup();
-        return Ok(Err(format!(
-            "no snapshot here is certain to be of this database; there are snapshots of: {}. Drill one by its name",
-            names.join(", ")
-        )));
-    };
-    Ok(Ok(made.into_iter().filter(|head| head.lineage == id).collect()))
+    if others.is_empty() {
+        return Ok(Ok(Vec::new()));
+    }
+    Ok(Err(format!(
+        "no snapshot here is certain to be of this database; there are snapshots of: {}. Drill one by its name",
+        others.join(", ")
+    )))
 }
 
 fn newest_of(heads: Vec<Head>, plain: Vec<PlainSnapshot>) -> Option<Found> {

@@ -11,27 +11,13 @@ const KEY: &str = "schedule.json";
 const TRIES: u32 = 20;
 
 /// Enters a claim; returns whoever keeps it out. The run `cut_off` does not.
-///
-/// A database that is new here has a lineage that nobody else can know. Where one other host has
-/// claimed for a database of the same file name, it is taken for the same one and its lineage
-/// adopted, if `may_adopt` agrees: hosts that start together find each other by that.
-pub(crate) fn claim(
-    store: &impl SharedStore,
-    claim: &mut Claim,
-    cut_off: Option<Uuid>,
-    may_adopt: impl Fn(Uuid) -> bool,
-) -> Result<Option<Claim>> {
+pub(crate) fn claim(store: &impl SharedStore, claim: &Claim, cut_off: Option<Uuid>) -> Result<Option<Claim>> {
     for _ in 0..TRIES {
         let found = store.get(KEY)?;
         let mut claims = match &found {
             Some(found) => Claims::decode(&found.bytes, &store.locate(KEY))?,
             None => Claims::default(),
         };
-        if let [lineage] = claims.lineages_of(&claim.database)[..]
-            && may_adopt(lineage)
-        {
-            claim.lineage = lineage;
-        }
         match claims.holder(claim, cut_off) {
             // It was written, the answer was lost, and somebody has changed the object since.
             Some(holder) if holder.id == claim.id => return Ok(None),

@@ -10,7 +10,7 @@ use super::*;
 use crate::error::Code;
 use crate::repository::schedule::Runner;
 
-/// What a host claims whose database has that lineage, or one that it made up.
+/// What a host claims whose database has that key, or one of its own.
 fn draft(host: &str, lineage: Option<Uuid>) -> Claim {
     let tick = Timestamp::from_second(1_700_000_000).unwrap();
     Claim {
@@ -37,19 +37,19 @@ fn race(hosts: &[(&str, Option<Uuid>)], check: impl Fn(&[(Claim, Option<Claim>)]
     let work = hosts.iter().map(|(host, lineage)| {
         let outcomes = &outcomes;
         move |store: Memory| {
-            let mut draft = draft(host, *lineage);
-            let holder = claim(&store, &mut draft, None, |_| lineage.is_none()).unwrap();
+            let draft = draft(host, *lineage);
+            let holder = claim(&store, &draft, None).unwrap();
             outcomes.lock().unwrap().push((draft, holder));
         }
     });
     let work: Vec<_> = work.collect();
     let work: Vec<&(dyn Fn(Memory) + Sync)> = work.iter().map(|work| work as _).collect();
     let used = Memory::new();
-    let mut of_another = Claim {
+    let of_another = Claim {
         database: "another.db".to_owned(),
         ..draft("elsewhere", None)
     };
-    claim(&used, &mut of_another, None, |_| false).unwrap();
+    claim(&used, &of_another, None).unwrap();
     for bucket in [Memory::new(), used] {
         in_every_order(&bucket, &work, |_, order| {
             let mut outcomes = outcomes.lock().unwrap();
@@ -73,15 +73,6 @@ fn of_several_hosts_with_one_database_one_claims_the_tick() {
 }
 
 #[test]
-fn hosts_that_are_all_new_agree_on_a_lineage_and_one_claims_the_tick() {
-    race(&[("a", None), ("b", None)], |outcomes, order| {
-        assert_eq!(outcomes[0].0.lineage, outcomes[1].0.lineage, "{order}");
-        let winners = outcomes.iter().filter(|(_, holder)| holder.is_none());
-        assert_eq!(winners.count(), 1, "{order}");
-    });
-}
-
-#[test]
 fn hosts_with_databases_of_their_own_all_claim_the_tick() {
     let own = || Some(Uuid::new_v4());
     race(&[("a", own()), ("b", own())], |outcomes, order| {
@@ -93,40 +84,24 @@ fn hosts_with_databases_of_their_own_all_claim_the_tick() {
 #[test]
 fn a_claim_that_is_there_already_is_ours() {
     let bucket = Memory::new();
-    let mut ours = draft("a", None);
-    assert_eq!(claim(&bucket, &mut ours, None, |_| true).unwrap(), None);
-    let mut of_another = Claim {
+    let ours = draft("a", None);
+    assert_eq!(claim(&bucket, &ours, None).unwrap(), None);
+    let of_another = Claim {
         database: "another.db".to_owned(),
         ..draft("b", None)
     };
-    assert_eq!(claim(&bucket, &mut of_another, None, |_| true).unwrap(), None);
+    assert_eq!(claim(&bucket, &of_another, None).unwrap(), None);
     let known = ours.clone();
-    assert_eq!(claim(&bucket, &mut ours, None, |_| true).unwrap(), None);
+    assert_eq!(claim(&bucket, &ours, None).unwrap(), None);
     assert_eq!(ours, known);
-    assert_eq!(
-        claim(&bucket, &mut draft("c", None), None, |_| true).unwrap(),
-        Some(known)
-    );
-}
-
-#[test]
-fn a_lineage_is_adopted_only_when_it_is_the_only_one_and_free() {
-    let bucket = Memory::new();
-    let enter = |mut claim: Claim, may_adopt: bool| {
-        super::claim(&bucket, &mut claim, None, |_| may_adopt).unwrap();
-        claim.lineage
-    };
-    let first = enter(draft("a", None), true);
-    assert_ne!(enter(draft("b", None), false), first, "it is another database's there");
-    let third = draft("c", None);
-    assert_eq!(enter(third.clone(), true), third.lineage, "which of the two?");
+    assert_eq!(claim(&bucket, &draft("c", None), None).unwrap(), Some(known));
 }
 
 #[test]
 fn what_cannot_be_understood_is_not_overwritten() {
     let bucket = Memory::new();
     bucket.put(KEY, b"rubbish").unwrap();
-    let refused = claim(&bucket, &mut draft("a", None), None, |_| true).unwrap_err();
+    let refused = claim(&bucket, &draft("a", None), None).unwrap_err();
     assert_eq!(refused.code, Code::RepositoryIo);
     assert_eq!(bucket.get(KEY).unwrap().unwrap().bytes, b"rubbish");
 }
@@ -135,16 +110,13 @@ fn what_cannot_be_understood_is_not_overwritten() {
 fn a_run_that_is_known_to_be_cut_off_is_made_again_by_whoever_knows() {
     let bucket = Memory::new();
     let lineage = Some(Uuid::nil());
-    let mut killed = draft("a", lineage);
-    let mut again = draft("a", lineage);
-    assert_eq!(claim(&bucket, &mut killed, None, |_| false).unwrap(), None);
-    assert_eq!(
-        claim(&bucket, &mut again, None, |_| false).unwrap(),
-        Some(killed.clone())
-    );
-    assert_eq!(claim(&bucket, &mut again, Some(killed.id), |_| false).unwrap(), None);
+    let killed = draft("a", lineage);
+    let again = draft("a", lineage);
+    assert_eq!(claim(&bucket, &killed, None).unwrap(), None);
+    assert_eq!(claim(&bucket, &again, None).unwrap(), Some(killed.clone()));
+    assert_eq!(claim(&bucket, &again, Some(killed.id)).unwrap(), None);
     // Somebody else was faster with it.
-    let mut late = draft("a", lineage);
-    let holder = claim(&bucket, &mut late, Some(killed.id), |_| false).unwrap().unwrap();
+    let late = draft("a", lineage);
+    let holder = claim(&bucket, &late, Some(killed.id)).unwrap().unwrap();
     assert_eq!((holder.id, holder.attempt), (again.id, 2));
 }

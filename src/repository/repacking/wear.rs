@@ -204,9 +204,9 @@ impl Pack {
 }
 
 fn newest_of_each_database(heads: &[Head]) -> HashSet<Uuid> {
-    let mut newest: HashMap<Uuid, &Head> = HashMap::new();
+    let mut newest: HashMap<(Uuid, Option<&str>), &Head> = HashMap::new();
     for head in heads.iter().filter(|head| head.kind == Kind::Snapshot) {
-        let known = newest.entry(head.lineage).or_insert(head);
+        let known = newest.entry((head.lineage, head.instance.as_deref())).or_insert(head);
         if known.created_at < head.created_at {
             *known = head;
         }
