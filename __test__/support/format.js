@@ -36,7 +36,13 @@ function readManifest(file) {
     const hex = bytes.subarray(at, at + 16).toString('hex');
     packs.push(hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5'));
   }
-  return { head, packs, runs: readRuns(unzstd(bytes.subarray(extentsAt)), packs.length) };
+  return {
+    head,
+    packs,
+    get runs() {
+      return readRuns(unzstd(bytes.subarray(extentsAt)), packs.length);
+    },
+  };
 }
 
 function readRuns(bytes, packCount) {
@@ -134,4 +140,4 @@ function unzstd(bytes) {
   return stdout;
 }
 
-module.exports = { wearOf };
+module.exports = { wearOf, manifestsOf };

@@ -1,0 +1,77 @@
+'use strict';
+
+// Runs one case after the other: an operation in a journal mode, hit by a fault at its nth call.
+
+const { judge, told } = require('./judge.js');
+const { faultyWorker } = require('./injector.js');
+const { OPERATIONS, prepare } = require('./operations.js');
+const { makePlace } = require('./place.js');
+
+/** A call that takes longer hangs. */
+const HANGS_AFTER_MS = 60_000;
+
+/** A folder with the template of one operation in one journal mode; `runCase` makes cases of it. */
+async function openCases({ folder, injector, name, mode }) {
+  const place = makePlace(folder);
+  const operation = OPERATIONS[name];
+  const model = await prepare(place, operation, mode);
+
+  async function callWith(fault, n) {
+    place.reset();
+    const worker = faultyWorker({ injector, folder, watched: place.data, fault, n });
+    const signal = AbortSignal.timeout(HANGS_AFTER_MS);
+    const outcome = await operation.call(place.writer({ ...worker.options, signal }), place).then(
+      (value) => ({ value }),
+      (error) => ({ error }),
+    );
+    return { outcome, ...worker.report() };
+  }
+
+  return {
+    place,
+    operation,
+    model,
+    /** Every call that the operation makes when nothing happens. */
+    calls: async () => (await callWith('none', 0)).calls,
+    /** How many calls of the operation the fault could hit. */
+    count: async (fault) => (await callWith(fault, 0)).counted,
+    async runCase(fault, n) {
+      const { outcome, calls, counted } = await callWith(fault, n);
+      const call = calls[0];
+      const killed = fault === 'kill' && call !== undefined;
+      const again = (writer) => operation.call(writer, place);
+      const findings = await judge({ place, operation, model, outcome, killed, again });
+      if (outcome.error?.code === 'ABORTED') findings.push('a call ends: it was stopped after a minute');
+      if (outcome.error?.code === 'WORKER_FAILED' && !killed)
+        findings.push(`the worker answers: ${told(outcome.error)}`);
+      if (!call && outcome.error) findings.push(`without a fault the call resolves: ${told(outcome.error)}`);
+      return {
+        fault,
+        n,
+        counted,
+        hit: call && relative(place, call),
+        ending: endingOf(outcome, killed),
+        findings,
+      };
+    },
+  };
+}
+
+function endingOf({ error }, killed) {
+  if (!error) return 'resolved';
+  return killed ? 'killed' : error.code;
+}
+
+/** The call without what differs from run to run. */
+function relative(place, { name, path }) {
+  const shortened = path
+    .replaceAll(`${place.data}/`, '')
+    .replaceAll(place.data, '.')
+    .replace(/[0-9a-f]{8}-[0-9a-f-]{27}/g, '<uuid>')
+    .replace(/\d{4}-\d\d-\d\dT[\d.:Z-]+/g, '<time>')
+    .replace(/\.(tmp|snapshot-writer-)\w+/g, '.$1*')
+    .replace(/#\d+ \(deleted\)/g, '(no name)');
+  return `${name} ${shortened}`;
+}
+
+module.exports = { openCases };
