@@ -44,6 +44,8 @@ async function openCases({ folder, injector, name, mode }) {
       if (outcome.error?.code === 'ABORTED') findings.push('a call ends: it was stopped after a minute');
       if (outcome.error?.code === 'WORKER_FAILED' && !killed)
         findings.push(`the worker answers: ${told(outcome.error)}`);
+      if (fault === 'short' && outcome.error)
+        findings.push(`a write that is cut short fails nothing: ${told(outcome.error)}`);
       if (!call && outcome.error) findings.push(`without a fault the call resolves: ${told(outcome.error)}`);
       return {
         fault,

@@ -8,7 +8,7 @@
  *   enospc   the Nth call that needs space fails with ENOSPC, and all that come after it
  *   short    the Nth write of more than a byte writes half of what it was given
  *   kill     the program is killed before its Nth call is carried out
- *   none     nothing happens; REPORT lists every call
+ *   none     nothing happens; REPORT lists every call. An N of 0 never comes: the calls are only counted
  *
  * REPORT gets a line "call NUMBER NAME PATH" for what was faulted, and "counted NUMBER" at the end. The
  * kernel hands the calls over by seccomp user notification, so libc, Rust's raw calls and SQLite are alike. */
@@ -229,7 +229,9 @@ static void answer(const struct call *call, const struct seccomp_notif *notified
     fprintf(report, "call %ld %s %s%s%s\n", counted, call->name, path, other[0] ? " " : "", other);
     fflush(report);
   }
-  if (fault == FAULT_ENOSPC ? counted < wanted : counted != wanted) return;
+  /* A full disk stays full. */
+  int is_hit = fault == FAULT_ENOSPC ? wanted > 0 && counted >= wanted : counted == wanted;
+  if (!is_hit) return;
   switch (fault) {
     case FAULT_EIO: response->flags = 0, response->error = -EIO; break;
     case FAULT_ENOSPC: response->flags = 0, response->error = -ENOSPC; break;

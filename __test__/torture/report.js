@@ -9,6 +9,7 @@ const { FAULTS } = require('./injector.js');
 function printReport(cases) {
   const violating = cases.filter(({ findings }) => findings.length > 0);
   console.log(countsOf(cases));
+  for (const line of endingsOf(cases)) console.log(line);
   console.log(`${cases.filter(({ hit }) => hit).length} faults hit, ${violating.length} violations`);
   for (const examples of groupsOf(violating)) {
     console.log(`\n${examples.length} times:\n${describe(examples[0])}`);
@@ -43,6 +44,18 @@ function countsOf(cases) {
     table.push([...key.split(' '), ...FAULTS.map(cell)]);
   }
   return table.toString();
+}
+
+/** By fault: how calls ended that it hit. */
+function endingsOf(cases) {
+  return FAULTS.map((fault) => {
+    const counts = {};
+    for (const each of cases)
+      if (each.fault === fault && each.hit) counts[each.ending] = (counts[each.ending] ?? 0) + 1;
+    return `${fault}: ${Object.entries(counts)
+      .map(([ending, count]) => `${ending} ${count}`)
+      .join(', ')}`;
+  });
 }
 
 /** Violations of one kind: the same rules broken by the same fault of the same operation. */
