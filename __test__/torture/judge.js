@@ -77,7 +77,8 @@ function told(error) {
 
 function stateOf(file) {
   if (!fs.existsSync(file)) return 'missing';
-  assert.equal(integrityOf(file), 'ok', 'integrity_check');
+  const verdict = integrityOf(file);
+  assert.ok(verdict === 'ok', `integrity_check says ${verdict}`);
   return contentOf(file);
 }
 
