@@ -14,7 +14,7 @@ const HANGS_AFTER_MS = 60_000;
 async function openCases({ folder, injector, name, mode }) {
   const place = makePlace(folder);
   const operation = OPERATIONS[name];
-  const model = await prepare(place, operation, mode);
+  const states = await prepare(place, operation, mode);
 
   async function callWith(fault, n) {
     place.reset();
@@ -27,10 +27,13 @@ async function openCases({ folder, injector, name, mode }) {
     return { outcome, ...worker.report() };
   }
 
+  const again = () => operation.call(place.writer(), place);
+
   return {
     place,
     operation,
-    model,
+    states,
+    again,
     /** Every call that the operation makes when nothing happens. */
     calls: async () => (await callWith('none', 0)).calls,
     /** How many calls of the operation the fault could hit. */
@@ -39,8 +42,7 @@ async function openCases({ folder, injector, name, mode }) {
       const { outcome, calls, counted } = await callWith(fault, n);
       const call = calls[0];
       const killed = fault === 'kill' && call !== undefined;
-      const again = (writer) => operation.call(writer, place);
-      const findings = await judge({ place, operation, model, outcome, killed, again });
+      const findings = await judge({ place, operation, states, outcome, killed, again });
       if (outcome.error?.code === 'ABORTED') findings.push('a call ends: it was stopped after a minute');
       if (outcome.error?.code === 'WORKER_FAILED' && !killed)
         findings.push(`the worker answers: ${told(outcome.error)}`);

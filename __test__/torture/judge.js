@@ -16,10 +16,11 @@ const EXPECTED =
 const OURS = /^app\.db\.(notes)$|^app\.db-old$|^notes\.txt$/;
 
 /**
- * What is wrong after the call. `outcome` is how it ended: `{ resolved }` or `{ error }`; `killed` says that
- * the worker could not tell. Also says which code an error has, for whoever wants to know.
+ * What is wrong after the call. `outcome` is how it ended: `{ value }` or `{ error }`; `killed` says that the
+ * worker could not tell; `again` repeats it.
  */
-async function judge({ place, operation, model, outcome, killed, again }) {
+async function judge({ place, operation, states, outcome, killed, again }) {
+  const model = { ...states, after: states.after(outcome.value) };
   const findings = [];
   const check = async (rule, look) => {
     try {
@@ -28,7 +29,6 @@ async function judge({ place, operation, model, outcome, killed, again }) {
       findings.push(`${rule}: ${told(error)}`);
     }
   };
-  const writer = place.writer();
   const resolved = outcome.error === undefined;
   let state;
 
@@ -48,7 +48,7 @@ async function judge({ place, operation, model, outcome, killed, again }) {
     );
   if (state === 'missing') {
     await check('the next call works', async () => {
-      await again(writer);
+      await again();
       state = place.lookAtCopy(stateOf);
       assert.equal(state, model.after, 'the state after the call was repeated');
     });
@@ -59,7 +59,7 @@ async function judge({ place, operation, model, outcome, killed, again }) {
   await check('what was there can be had back', () => assertReversible(place, operation, model, state));
   if (state === model.before && state !== model.after) {
     await check('the next call works', async () => {
-      await again(place.writer());
+      await again();
       assert.equal(place.lookAtCopy(stateOf), model.after, 'the state after the call was repeated');
     });
   }

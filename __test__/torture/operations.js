@@ -62,12 +62,12 @@ const OPERATIONS = {
     prepare: (place) => withDatabase(place.database, empty),
     change: () => {},
     call: bootstrap,
-    after: ({ second }) => second,
+    after: bootstrapped,
   },
   'bootstrap-new': {
     prepare: loseDatabase,
     call: bootstrap,
-    after: ({ second }) => second,
+    after: bootstrapped,
   },
   delete: {
     call: (writer) => writer.deleteSnapshot('second'),
@@ -110,7 +110,13 @@ async function prepare(place, operation, journalMode) {
   });
   const snapshots = await writer.listSnapshots();
   place.reset();
-  return { before, after: operation.after?.(contents) ?? before, snapshots };
+  const after = (outcome) => operation.after?.(contents, outcome) ?? before;
+  return { before, after, snapshots };
+}
+
+/** The newest snapshot; an older one where the answer says that a newer one was passed over. */
+function bootstrapped({ first, second }, answer) {
+  return answer?.snapshot?.name === 'first' && answer.passedOver.length > 0 ? first : second;
 }
 
 /** Never rejects, so that its failures are made to. */
