@@ -24,6 +24,11 @@ const OPERATIONS = {
     call: (writer) => writer.createSnapshot('third'),
     creates: 'third',
   },
+  'create-first': {
+    prepare: ({ snapshotDir }) => fs.rmSync(snapshotDir, { recursive: true }),
+    call: (writer) => writer.createSnapshot('third'),
+    creates: 'third',
+  },
   restore: {
     call: (writer) => writer.restoreFromSnapshot('first'),
     after: ({ first }) => first,

@@ -45,10 +45,11 @@ function makePlace(folder) {
       fs.mkdirSync(at('tmp'), { recursive: true });
     },
     addForeignFiles() {
-      for (const name of FOREIGN) fs.writeFileSync(at(name), `not ours: ${name}`);
+      place.foreign = FOREIGN.filter((name) => fs.existsSync(path.dirname(at(name))));
+      for (const name of place.foreign) fs.writeFileSync(at(name), `not ours: ${name}`);
     },
     foreignFilesLost: () =>
-      FOREIGN.filter(
+      place.foreign.filter(
         (name) => !fs.existsSync(at(name)) || fs.readFileSync(at(name), 'utf8') !== `not ours: ${name}`,
       ),
     saveAsTemplate: () => copy(at(), template),
