@@ -6,6 +6,7 @@ const { judge, told } = require('./judge.js');
 const { faultyWorker } = require('./injector.js');
 const { OPERATIONS, prepare } = require('./operations.js');
 const { makePlace } = require('./place.js');
+const { steady } = require('./steady.js');
 
 /** A call that takes longer hangs. */
 const HANGS_AFTER_MS = 60_000;
@@ -66,16 +67,9 @@ function endingOf({ error }, killed) {
   return killed ? 'killed' : error.code;
 }
 
-/** The call without what differs from run to run. */
+/** The call, with paths as they are below the place. */
 function relative(place, { name, path }) {
-  const shortened = path
-    .replaceAll(`${place.data}/`, '')
-    .replaceAll(place.data, '.')
-    .replace(/[0-9a-f]{8}-[0-9a-f-]{27}/g, '<uuid>')
-    .replace(/\d{4}-\d\d-\d\dT[\d.:Z-]+/g, '<time>')
-    .replace(/\.(tmp|snapshot-writer-)\w+/g, '.$1*')
-    .replace(/#\d+ \(deleted\)/g, '(no name)');
-  return `${name} ${shortened}`;
+  return steady(`${name} ${path.replaceAll(`${place.data}/`, '').replaceAll(place.data, '.')}`);
 }
 
 module.exports = { openCases };

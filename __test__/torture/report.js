@@ -4,6 +4,7 @@
 
 const Table = require('cli-table3');
 const { FAULTS } = require('./injector.js');
+const { steady } = require('./steady.js');
 
 /** Prints what was found; returns the number of cases with a violation. */
 function printReport(cases) {
@@ -63,8 +64,7 @@ function groupsOf(violating) {
   const groups = new Map();
   for (const each of violating) {
     const { operation, mode, fault, ending, findings } = each;
-    const text = [operation, mode, fault, ending, ...findings].join();
-    const kind = text.replace(/[0-9a-f]{8}-[0-9a-f-]{27}|\d{4}-\d\d-\d\dT[\d.:Z-]+/g, '*');
+    const kind = steady([operation, mode, fault, ending, ...findings].join());
     if (!groups.has(kind)) groups.set(kind, []);
     groups.get(kind).push(each);
   }
