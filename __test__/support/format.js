@@ -7,6 +7,7 @@ const { spawnSync } = require('node:child_process');
 const fs = require('node:fs');
 const path = require('node:path');
 const zlib = require('node:zlib');
+const { filesBelow } = require('./files.js');
 
 const PRELUDE = 64;
 const PACK_ENTRY = 60;
@@ -17,7 +18,7 @@ const FRAME_ENTRY = 4;
 /** Every manifest of a folder, each in its newest generation. */
 function manifestsOf(snapshotDir) {
   const newest = new Map();
-  for (const file of fs.readdirSync(path.join(snapshotDir, 'snapshots'))) {
+  for (const file of filesBelow(path.join(snapshotDir, 'snapshots')).map((each) => path.basename(each))) {
     const [id, generation] = [file.slice(0, 36), Number(file.slice(37))];
     if (generation > (newest.get(id) ?? 0)) newest.set(id, generation);
   }
@@ -36,7 +37,13 @@ function readManifest(file) {
     const hex = bytes.subarray(at, at + 16).toString('hex');
     packs.push(hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5'));
   }
-  return { head, packs, runs: readRuns(unzstd(bytes.subarray(extentsAt)), packs.length) };
+  return {
+    head,
+    packs,
+    get runs() {
+      return readRuns(unzstd(bytes.subarray(extentsAt)), packs.length);
+    },
+  };
 }
 
 function readRuns(bytes, packCount) {
@@ -134,4 +141,4 @@ function unzstd(bytes) {
   return stdout;
 }
 
-module.exports = { wearOf };
+module.exports = { wearOf, manifestsOf };
