@@ -30,9 +30,11 @@ function command(name, args, { check = () => true, run }) {
 const chosen = (model, at) => model.pick(model.present(), at);
 const names = (database) => database.snapshots.map(({ name }) => name);
 
+/** A row of another's snapshot is there only when it came with a copied file, or was restored on purpose. */
 function assertOwnRows(world, database) {
   const rows = world.rows(database.host, database.slot);
-  const foreign = rows.filter((row) => !names(database).includes(row));
+  const isExpected = (row) => names(database).includes(row) || database.brought.has(row);
+  const foreign = rows.filter((row) => !isExpected(row));
   assert.deepEqual(foreign, [], `rows of other databases' snapshots in the table of ${database.slot}`);
 }
 
@@ -81,7 +83,9 @@ const commands = [
       const from = chosen(model, at);
       const slot = model.pick(model.freeSlots(from.host), to);
       world.copy(from.host, from.slot, slot);
-      await create(model, world, model.appear(from.host, slot, from.value));
+      const copied = model.appear(from.host, slot, from.value);
+      for (const row of world.rows(from.host, slot)) copied.brought.add(row);
+      await create(model, world, copied);
     },
   }),
   command('rename', [index, index], {
@@ -137,6 +141,7 @@ const commands = [
       if (foreignIsMeant) {
         await restoring;
         Object.assign(database, { beforeRestore: database.value, value: snapshot.value });
+        database.brought.add(snapshot.name);
         assertOwnRows(world, database);
       } else {
         await assert.rejects(restoring, { name: 'SnapshotError' }, `${snapshot.name} is of another database`);

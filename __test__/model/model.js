@@ -39,7 +39,7 @@ class Model {
       Object.assign(known, { value, beforeRestore: undefined });
       return known;
     }
-    const made = { host, slot, value, snapshots: [], beforeRestore: undefined };
+    const made = { host, slot, value, snapshots: [], brought: new Set(), beforeRestore: undefined };
     this.databases.set(`${host} ${slot}`, made);
     return made;
   }
