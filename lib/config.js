@@ -33,14 +33,17 @@ function resolveConfig(options, needs, notice = () => {}) {
     throw missingUrl();
   }
   const s3 = needs === 'nothing' ? null : resolveS3(options, notice);
-  return jobConfig(options, { databasePath, snapshotDir, s3 });
+  const databaseLink = databasePath === null ? null : explainDatabase(options).chosen;
+  return jobConfig(options, { databasePath, databaseLink, snapshotDir, s3 });
 }
 
 /** The `config` of a job about these places. */
-function jobConfig(options, { databasePath, snapshotDir, s3 }) {
+function jobConfig(options, { databasePath, databaseLink = null, snapshotDir, s3 }) {
   const value = (name) => options[name] ?? DEFAULTS[name];
   return {
     databasePath,
+    // As it was given: where it leads elsewhere by the time that something is overwritten, nothing is.
+    databaseLink,
     // An operation that needs no repository does not look at it.
     snapshotDir: snapshotDir ?? process.cwd(),
     lockTimeoutMs: value('lockTimeoutMs'),

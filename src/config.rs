@@ -64,6 +64,9 @@ pub(crate) struct Config {
     /// Absolute path of the database; the file may be missing. `None`: no `DATABASE_URL`
     /// (only operations on the repository alone get that far).
     pub(crate) database_path: Option<PathBuf>,
+    /// The same path as it was given: it may be a link, or go through some.
+    #[serde(default)]
+    pub(crate) database_link: Option<PathBuf>,
     /// Absolute path of the local repository; made when something is first stored.
     pub(crate) snapshot_dir: PathBuf,
     pub(crate) lock_timeout_ms: u64,

@@ -137,6 +137,7 @@ test('the worker gets the defaults spelled out', () => {
   process.env.DATABASE_URL = 'file:dev.db';
   expect(resolveConfig({ postRestoreCommand: ['true'] }, 'database')).toEqual({
     databasePath: path.join(folder, 'dev.db'),
+    databaseLink: path.join(folder, 'dev.db'),
     snapshotDir: path.join(folder, 'backups'),
     lockTimeoutMs: 60000,
     commitTimeoutMs: 3000,
