@@ -64,7 +64,8 @@ pub(crate) struct Config {
     /// Absolute path of the database; the file may be missing. `None`: no `DATABASE_URL`
     /// (only operations on the repository alone get that far).
     pub(crate) database_path: Option<PathBuf>,
-    /// The same as it was configured, links included.
+    /// The same as it was configured, links included: where it leads elsewhere by the time that something is
+    /// overwritten, nothing is.
     #[serde(default)]
     pub(crate) database_place: Option<PathBuf>,
     /// The name that identifies the database on every host.

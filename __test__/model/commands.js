@@ -9,6 +9,8 @@ const { HOSTS, assertAgrees } = require('./model.js');
 
 const DAY = 86_400;
 const index = fc.nat(11);
+/** The name of a link that leads to one database, then to another. */
+const LINK = 'current.db';
 
 /** How often each command has run, so that a test can tell whether it tried anything. */
 const runs = new Map();
@@ -105,13 +107,13 @@ const commands = [
   command('create by a link', [index], {
     check: chosen,
     run: async (model, world, at) => {
-      const { host, slot, value, snapshots } = chosen(model, at);
+      const { host, slot, value } = chosen(model, at);
       const name = model.newName();
-      const link = `${slot}.${name}`;
-      world.link(host, slot, link);
-      const { snapshot } = await world.writer(host, link).createSnapshot(name);
-      world.lose(host, link);
-      snapshots.push({ name, id: snapshot.id, value, byLink: true });
+      world.link(host, slot, LINK);
+      const { snapshot } = await world.writer(host, LINK).createSnapshot(name);
+      world.lose(host, LINK);
+      // A link is a name of its own: whatever it leads to, its snapshots are one database's.
+      model.appear(host, LINK, null).snapshots.push({ name, id: snapshot.id, value });
     },
   }),
   command('move the folder', [fc.constantFrom(...HOSTS)], {
@@ -175,8 +177,7 @@ const commands = [
     check: (model, at, which) => model.pick(chosen(model, at)?.snapshots ?? [], which),
     run: async (model, world, at, which) => {
       const database = chosen(model, at);
-      const { name, byLink } = model.pick(database.snapshots, which);
-      if (byLink) return;
+      const { name } = model.pick(database.snapshots, which);
       await world.writer(database.host, database.slot).deleteSnapshot(name);
       database.snapshots = database.snapshots.filter((snapshot) => snapshot.name !== name);
     },

@@ -110,7 +110,7 @@ class World {
   }
 
   link(host, from, to) {
-    fs.symlinkSync(path.basename(from), this.file(host, to));
+    fs.symlinkSync(from, this.file(host, to));
   }
 
   /** The whole folder, databases and repository, is somewhere else from now on. */

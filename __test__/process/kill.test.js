@@ -28,7 +28,7 @@ const SCENARIOS = {
     act: (rig, attempt) => rig.writer.createSnapshot(`third, attempt ${attempt}`),
   },
   'a restore in place': {
-    steps: /^restore\.(intent|before-begin|writing|before-commit|after-commit|before-outcome|before-row)$/,
+    steps: /^restore\.(intent|before-begin|locked|writing|before-commit|after-commit|before-outcome|before-row)$/,
     act: restoreFirst,
     brings: 'first',
     journalModes: ['delete', 'wal'],
@@ -52,6 +52,12 @@ const SCENARIOS = {
     brings: 'second',
     // When the killed one had committed, undoing it once more goes back.
     endsAsEither: true,
+  },
+  'a reset': {
+    steps: /^restore\.(before-begin|locked|before-commit|after-commit)$/,
+    act: (rig) => rig.writer._resetDatabase(),
+    brings: 'nothing',
+    journalModes: ['delete', 'wal'],
   },
   'a prune that repacks': {
     steps: /^(prune|repack)\./,
@@ -131,7 +137,20 @@ async function prepare(rig, journalMode, scenario) {
   const second = contentOf(rig.database);
   await rig.writer.createSnapshot('second');
   await scenario.prepare?.(rig);
-  return { first, second };
+  return { first, second, nothing: contentOfEmptied(rig) };
+}
+
+/** The content of the same schema without a row. */
+function contentOfEmptied(rig) {
+  const copy = rig.path('emptied.db');
+  withDatabase(rig.database, (db) => db.prepare('VACUUM INTO ?').run(copy));
+  withDatabase(copy, (db) => {
+    const tables = db.prepare("SELECT name FROM sqlite_schema WHERE type = 'table'").pluck().all();
+    for (const table of tables) db.exec(`DELETE FROM "${table}"`);
+  });
+  const content = contentOf(copy);
+  fs.rmSync(copy);
+  return content;
 }
 
 /** Snapshots that share packs of which a restore would use less than half. */

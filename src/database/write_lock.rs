@@ -296,3 +296,7 @@ pub(super) fn read_page(connection: &Connection, page: u32, buffer: &mut [u8]) -
             Ok(())
         })
 }
+
+#[cfg(test)]
+#[path = "write_lock_tests.rs"]
+mod tests;

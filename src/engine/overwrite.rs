@@ -6,8 +6,8 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use super::Context;
 use super::safety::{self, Before, Copied, Safety};
+use super::{Context, canonical};
 use crate::database::holders;
 use crate::database::live::Live;
 use crate::database::raw_files::RawFiles;
@@ -152,13 +152,7 @@ impl Overwriting<'_> {
 
     /// Decides anew, stores what has changed since the copy, and only then overwrites.
     fn under_lock(&self, lock: WriteLock, copied: &mut Option<Copied>, work: &mut dyn Work) -> Result<Round> {
-        if self.context.database()? != self.database {
-            fail!(
-                DatabaseMoved,
-                "the configured path leads to another file than {} by now; nothing was changed",
-                self.database.display()
-            );
-        }
+        self.check_link()?;
         let version = lock.data_version()?;
         if copied.as_ref().is_none_or(|copied| copied.version != version) {
             let before = copied.take().map(|copied| copied.safety);
@@ -190,6 +184,21 @@ impl Overwriting<'_> {
             Ran::Committed(Committed::Busy) => Round::Readers,
             Ran::Impossible(reason) => Round::Over(Overwritten::Impossible(reason)),
         })
+    }
+
+    /// The database may have been named by a link, and that may lead to another one by now.
+    fn check_link(&self) -> Result<()> {
+        if let Some(link) = &self.context.config.database_place
+            && canonical(link) != self.database
+        {
+            fail!(
+                DatabaseMoved,
+                "{} leads to another file than {} by now; nothing was changed",
+                link.display(),
+                self.database.display()
+            );
+        }
+        Ok(())
     }
 
     fn is_as_wanted(&self, lock: &WriteLock, safety: Option<&Safety>) -> Result<bool> {

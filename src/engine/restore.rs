@@ -78,10 +78,7 @@ pub(crate) fn restore_only(context: &Context, database: &Path, found: &Found, on
             Ok(Some(Restored { record, entry }))
         }
         Ok(false) => {
-            entry.outcome = Outcome::Failed;
-            entry.message = Some("the database is not what it was taken for; nothing was changed".to_owned());
-            entry.save(&context.repository)?;
-            entry.tell(&context.repository)?;
+            entry.forget(&context.repository)?;
             create::clean_up(context);
             Ok(None)
         }

@@ -158,3 +158,79 @@ fn a_holder_that_cannot_be_read_is_another_operation() {
         assert!(busy_message(&place, Shared).contains("another operation"));
     }
 }
+
+/// What becomes of the lock's file while it is held.
+const LOSSES: [fn(&Place); 4] = [
+    |place| std::fs::rename(place.repository.root(), place.beside("away")).unwrap(),
+    |place| std::fs::remove_dir_all(place.repository.path("local")).unwrap(),
+    |place| std::fs::remove_file(place.repository.path("local/lock")).unwrap(),
+    |place| {
+        // A copy: the same path, the same bytes, another file.
+        std::fs::copy(place.repository.path("local/lock"), place.beside("copy")).unwrap();
+        std::fs::rename(place.beside("copy"), place.repository.path("local/lock")).unwrap();
+    },
+];
+
+#[test]
+fn a_holder_notices_that_its_lock_is_no_longer_the_one_at_the_path() {
+    for (number, lose) in LOSSES.into_iter().enumerate() {
+        let place = Place::new();
+        let repository = &place.repository;
+        let lock = try_lock(&place, Exclusive, "createSnapshot").unwrap();
+        repository.hold(&lock).unwrap();
+        repository.check_held().unwrap();
+        repository.replace_json("local/note", &1).unwrap();
+        lose(&place);
+        let moved = Some(Code::RepositoryMoved);
+        assert_eq!(code(repository.check_held()), moved, "{number}");
+        assert_eq!(code(repository.replace_json("local/note", &2)), moved, "{number}");
+        assert_eq!(code(repository.local().remove("local/note")), moved, "{number}");
+        assert_eq!(code(repository.local().stage("packs/a").map(drop)), moved, "{number}");
+        // The next one locks what is there, and is not disturbed by the end of the first.
+        let next = try_lock(&place, Exclusive, "deleteSnapshot").unwrap();
+        repository.let_go();
+        drop(lock);
+        assert!(busy_message(&place, Exclusive).contains("deleteSnapshot"), "{number}");
+        drop(next);
+    }
+}
+
+#[test]
+fn what_was_begun_before_the_lock_was_lost_is_not_published() {
+    let place = Place::new();
+    let lock = try_lock(&place, Exclusive, "createSnapshot").unwrap();
+    place.repository.hold(&lock).unwrap();
+    let staged = place.repository.local().stage("packs/a").unwrap();
+    LOSSES[2](&place);
+    assert_eq!(code(staged.publish()), Some(Code::RepositoryMoved));
+    assert!(!place.repository.path("packs/a").exists());
+}
+
+#[test]
+fn who_waited_at_a_file_that_was_replaced_waits_for_the_one_that_is_there() {
+    let place = Place::new();
+    let held = try_lock(&place, Exclusive, "first").unwrap();
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| {
+            let root = place.repository.root();
+            Lock::acquire(root, Subject::Repository, Exclusive, "waiting", Duration::from_secs(60)).unwrap()
+        });
+        while open_here(&place.repository.path("local/lock")) < 2 {
+            std::thread::yield_now();
+        }
+        LOSSES[3](&place);
+        drop(held);
+        let lock = waiting.join().unwrap();
+        place.repository.hold(&lock).unwrap();
+        place.repository.check_held().unwrap();
+    });
+}
+
+/// How many descriptors of the file this process has.
+fn open_here(path: &Path) -> usize {
+    use std::os::unix::fs::MetadataExt;
+    let inode = |path: &Path| path.metadata().map(|file| (file.dev(), file.ino())).ok();
+    let wanted = inode(path);
+    let descriptors = std::fs::read_dir("/proc/self/fd").unwrap().flatten();
+    descriptors.filter(|entry| inode(&entry.path()) == wanted).count()
+}

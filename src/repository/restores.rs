@@ -76,6 +76,12 @@ impl Restore {
         repository.path(&self.untold_key()).exists()
     }
 
+    /// Removes an entry: of what is long over, or never began.
+    pub(crate) fn forget(&self, repository: &Repository) -> Result<()> {
+        repository.local().remove(&self.key())?;
+        self.tell(repository)
+    }
+
     /// Its outcome is about to be told.
     pub(crate) fn tell(&self, repository: &Repository) -> Result<()> {
         repository.local().remove(&self.untold_key())
@@ -101,8 +107,7 @@ pub(crate) fn trim(repository: &Repository) -> Result<()> {
         .filter(|restore| restore.outcome != Outcome::Begun)
         .collect();
     for old in finished.iter().take(finished.len().saturating_sub(KEPT)) {
-        repository.local().remove(&old.key())?;
-        old.tell(repository)?;
+        old.forget(repository)?;
     }
     Ok(())
 }
