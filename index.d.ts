@@ -167,6 +167,15 @@ export interface ReadOptions extends SnapshotOptions {
   tier?: SnapshotTier;
 }
 
+/** Of calls that put a file in the place of a lost one. */
+export interface ForceOption {
+  /**
+   * Goes on although a process still has the deleted database file open (`DATABASE_DELETED`): it sees
+   * nothing of what is restored, and what it writes is lost. Default: false.
+   */
+  force?: boolean;
+}
+
 /** Options of {@link SnapshotWriter.verifySnapshot}. */
 export interface VerifyOptions extends ReadOptions {
   /**
@@ -294,10 +303,19 @@ export declare class SnapshotWriter {
   createSnapshot(name?: string | null, options?: SnapshotOptions): Promise<SnapshotResult>;
 
   /**
+   * Takes a snapshot of a database file that was deleted or replaced while a process has it open, as far
+   * as `/proc` shows that process: same PID namespace and, unless we are root, same user.
+   * @param name default `rescued_<ISO timestamp>`.
+   * @throws {SnapshotError} message starts `Failed to rescue database: `; `DATABASE_NOT_FOUND` when nobody
+   *   that can be seen has one open.
+   */
+  rescueDatabase(name?: string | null, options?: SnapshotOptions): Promise<SnapshotResult>;
+
+  /**
    * Makes the database what it was at a snapshot, in one transaction; open connections see it.
    * @throws {SnapshotError} message starts `Failed to restore from snapshot: `; the database is as before.
    */
-  restoreFromSnapshot(name: string, options?: ReadOptions): Promise<SnapshotResult>;
+  restoreFromSnapshot(name: string, options?: ReadOptions & ForceOption): Promise<SnapshotResult>;
 
   /**
    * Takes the last restore back: restores what the database held before it. What was written since
@@ -307,7 +325,7 @@ export declare class SnapshotWriter {
   undoRestore(options?: SnapshotOptions): Promise<SnapshotResult>;
 
   /** Restores the latest good snapshot when the database is missing or empty. Never rejects. */
-  bootstrapDatabase(options?: SnapshotOptions): Promise<BootstrapResult>;
+  bootstrapDatabase(options?: SnapshotOptions & ForceOption): Promise<BootstrapResult>;
 
   /** Whether no core table has a row; a missing or zero-byte file is empty. */
   isDatabaseEmpty(options?: SnapshotOptions): Promise<boolean>;
