@@ -175,8 +175,17 @@ export interface ReadOptions extends SnapshotOptions {
   tier?: SnapshotTier;
 }
 
+/** Of calls that put a file in the place of a lost one. */
+export interface ForceOption {
+  /**
+   * Goes on although a process still has the deleted database file open (`DATABASE_DELETED`): it sees
+   * nothing of what is restored, and what it writes is lost. Default: false.
+   */
+  force?: boolean;
+}
+
 /** Options of {@link SnapshotWriter.restoreFromSnapshot}. */
-export interface RestoreOptions extends ReadOptions {
+export interface RestoreOptions extends ReadOptions, ForceOption {
   /**
    * Also restores what another database made, where this one has snapshots of its own or another file name. It stays a
    * database of its own. Default: false.
@@ -311,6 +320,15 @@ export declare class SnapshotWriter {
   createSnapshot(name?: string | null, options?: SnapshotOptions): Promise<SnapshotResult>;
 
   /**
+   * Takes a snapshot of a database file that was deleted or replaced while a process has it open, as far
+   * as `/proc` shows that process: same PID namespace and, unless we are root, same user.
+   * @param name default `rescued_<ISO timestamp>`.
+   * @throws {SnapshotError} message starts `Failed to rescue database: `; `DATABASE_NOT_FOUND` when nobody
+   *   that can be seen has one open.
+   */
+  rescueDatabase(name?: string | null, options?: SnapshotOptions): Promise<SnapshotResult>;
+
+  /**
    * Makes the database what it was at a snapshot, in one transaction; open connections see it.
    * @throws {SnapshotError} message starts `Failed to restore from snapshot: `; the database is as before.
    *   `SNAPSHOT_FOREIGN`: another database made the snapshot, see {@link RestoreOptions.foreign}.
@@ -325,7 +343,7 @@ export declare class SnapshotWriter {
   undoRestore(options?: SnapshotOptions): Promise<SnapshotResult>;
 
   /** Restores the latest good snapshot when the database is missing or empty. Never rejects. */
-  bootstrapDatabase(options?: SnapshotOptions): Promise<BootstrapResult>;
+  bootstrapDatabase(options?: SnapshotOptions & ForceOption): Promise<BootstrapResult>;
 
   /** Whether no core table has a row; a missing or zero-byte file is empty. */
   isDatabaseEmpty(options?: SnapshotOptions): Promise<boolean>;

@@ -15,6 +15,7 @@ const { makeRig } = require('../support/rig.js');
 /** Every method, how it is called while a writer holds the database, and what comes of it. */
 const CALLS = {
   createSnapshot: [(writer) => writer.createSnapshot('during'), 'resolved'],
+  rescueDatabase: [(writer) => writer.rescueDatabase(), 'DATABASE_NOT_FOUND'],
   restoreFromSnapshot: [(writer) => writer.restoreFromSnapshot('before'), 'DATABASE_BUSY'],
   undoRestore: [(writer) => writer.undoRestore(), 'DATABASE_BUSY'],
   bootstrapDatabase: [(writer) => writer.bootstrapDatabase(), 'resolved'],

@@ -4,6 +4,8 @@
 // `before` says what happens between two commands of the section: the operator's work elsewhere.
 
 const assert = require('node:assert/strict');
+const { spawn } = require('node:child_process');
+const { once } = require('node:events');
 const fs = require('node:fs');
 const path = require('node:path');
 const {
@@ -39,6 +41,15 @@ const SITUATIONS = {
       for (const night of ['night-1', 'night-2']) await done(place, `${CREATE} ${night}`);
     },
     check: holdsGoodRows,
+  },
+  'The database file was deleted': {
+    async prepare(place) {
+      await withNightly(place);
+      place.application = await startApplication(place);
+      removeDatabase(place);
+    },
+    before: { 'npx snapshot-writer bootstrap': ({ application }) => application.end() },
+    check: (place) => holdsRows(place, GOOD_ROWS + 1),
   },
   'A snapshot was removed by mistake': {
     async prepare(place) {
@@ -123,6 +134,27 @@ const SITUATIONS = {
 async function withNightly(place) {
   createDatabase(place.database, { realities: GOOD_ROWS, megabytes: 1 });
   await done(place, `${CREATE} nightly`);
+}
+
+/** Has the database open in WAL mode, with a row that is in no snapshot; ends with its input at the latest. */
+async function startApplication({ database }) {
+  const script = `
+    const db = new (require('better-sqlite3'))(process.argv[1]);
+    db.pragma('journal_mode = WAL');
+    db.exec("INSERT INTO Reality SELECT 'new', description, parameters, 0, NULL, createdAt, 1 FROM Reality LIMIT 1");
+    console.log('ready');
+    process.stdin.on('end', () => process.exit()).resume();`;
+  const child = spawn(process.execPath, ['-e', script, database], {
+    cwd: __dirname,
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
+  await once(child.stdout, 'data');
+  return {
+    async end() {
+      child.stdin.end();
+      await once(child, 'exit');
+    },
+  };
 }
 
 async function done(place, command) {

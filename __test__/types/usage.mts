@@ -26,7 +26,10 @@ const restored: Date | null = snapshot.lastRestoredAt;
 const record: SnapshotRecord = (await snapshotWriter.restoreFromSnapshot(snapshot.name)).snapshot;
 const list: SnapshotInfo[] = await writer.listSnapshots();
 
-const { bootstrapped, snapshot: source, error } = await writer.bootstrapDatabase();
+const rescued: SnapshotRecord = (await writer.rescueDatabase(null, { lockTimeoutMs: 1 })).snapshot;
+await writer.restoreFromSnapshot(rescued.name, { tier: 'local', force: true });
+
+const { bootstrapped, snapshot: source, error } = await writer.bootstrapDatabase({ force: false });
 const when: Date | undefined = source?.timestamp;
 
 await writer.verifySnapshot('a', { level: 'database' });

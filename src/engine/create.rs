@@ -84,7 +84,10 @@ pub(crate) fn store(
         Ok(head) => {
             count(context, &head);
             let record = catalog::record(context, &head)?;
-            catalog::add_rows(context, database, &identity, &elsewhere.heads, &record);
+            // One that was rescued has no table; its row comes with the restore.
+            if database.is_file() {
+                catalog::add_rows(context, database, &identity, &elsewhere.heads, &record);
+            }
             drop(lock);
             let uploaded = match elsewhere.failure {
                 Some(error) if !may_still_take(&error) => Err(error),
@@ -96,7 +99,7 @@ pub(crate) fn store(
         }
         Err(error) => {
             clean_up(context);
-            if had_begun(&error) {
+            if had_begun(&error) && database.is_file() {
                 catalog::add_failed_row(context, database, id, &name, created_at, &error);
             }
             Err(error)
