@@ -5,6 +5,8 @@
 const { createHash } = require('node:crypto');
 const fs = require('node:fs');
 const path = require('node:path');
+const v8 = require('node:v8');
+const vm = require('node:vm');
 const Database = require('libsql');
 const snapshotWriter = require('../snapshotWriter.cjs');
 const { SnapshotWriter } = require('../index.js');
@@ -36,6 +38,11 @@ afterEach(() => {
   removeFolder(folder);
 });
 
+function collectGarbage() {
+  v8.setFlagsFromString('--expose-gc');
+  vm.runInNewContext('gc')();
+}
+
 function addReality(description, parent = null) {
   database
     .prepare("INSERT INTO Reality VALUES (?, ?, '{}', 0, ?, '2026-01-02T03:04:05.678+00:00', 1)")
@@ -48,6 +55,8 @@ const sha256 = (target) => createHash('sha256').update(fs.readFileSync(target)).
 
 function loseDatabase() {
   database.close();
+  // libSQL lets go of the file when the last statement has been collected.
+  collectGarbage();
   for (const suffix of ['', '-wal', '-shm', '-journal']) fs.rmSync(file + suffix, { force: true });
 }
 
