@@ -63,6 +63,11 @@ export interface SnapshotInfo extends SnapshotRecord {
   packs: number | null;
   /** Whether the image held no rows of the core tables: such a snapshot is never bootstrapped from. */
   isEmpty: boolean | null;
+  /**
+   * What SQLite could not judge when the snapshot was made (an index over a collation that only the application has,
+   * say), and content that breaks a rule of the schema; absent when there was nothing. No damage: it restores like any other.
+   */
+  unjudged?: string[];
   /** Identifies the database across renames; bootstrap sees only its own lineage. */
   lineage: string | null;
   /** File name of the database. */
@@ -204,6 +209,8 @@ export interface VerifyResult {
   level: 'structure' | 'data' | 'database';
   /** One sentence each; empty when `ok`. */
   problems: string[];
+  /** What could not be judged, and content that breaks a rule of the schema, one sentence each; absent when nothing. */
+  unjudged?: string[];
 }
 
 export interface ExportResult {
