@@ -85,6 +85,14 @@ pub(super) fn found(pack: &PackEntry, is_far: bool, pages: Option<Range<u32>>, w
     found.push(note);
 }
 
+/// Says that what came from the bucket is damaged; the copy of it goes.
+pub(super) fn found_far(pack: &PackEntry, why: &Error) {
+    let mut all = FOUND.lock().unwrap_or_else(PoisonError::into_inner);
+    all.retain(|known| known.pack.id != pack.id);
+    drop(all);
+    found(pack, true, None, why);
+}
+
 /// Says that the way to the bucket was at fault: read once more, the pack is right.
 pub(super) fn was_the_way(pack: &PackEntry) {
     let mut found = FOUND.lock().unwrap_or_else(PoisonError::into_inner);
