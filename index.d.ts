@@ -63,6 +63,11 @@ export interface SnapshotInfo extends SnapshotRecord {
   packs: number | null;
   /** Whether the image held no rows of the core tables: such a snapshot is never bootstrapped from. */
   isEmpty: boolean | null;
+  /**
+   * What SQLite could not judge when the snapshot was made (an index over a collation that only the application has,
+   * say), and content that breaks a rule of the schema; absent when there was nothing. No damage: it restores like any other.
+   */
+  unjudged?: string[];
   /** Where the content comes from: shared by the snapshots of a database and of its copies. */
   lineage: string | null;
   /** Which database made it: a configured `databaseId`, or repository and path. `null`: an older version did not say. */
@@ -230,6 +235,8 @@ export interface VerifyResult {
   level: 'structure' | 'data' | 'database';
   /** One sentence each; empty when `ok`. */
   problems: string[];
+  /** What could not be judged, and content that breaks a rule of the schema, one sentence each; absent when nothing. */
+  unjudged?: string[];
 }
 
 export interface ExportResult {

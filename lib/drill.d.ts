@@ -40,6 +40,8 @@ export interface DrillCheck {
   outcome: DrillOutcome;
   /** What was seen, in a sentence. */
   detail: string;
+  /** What could not be judged although the check passed, one sentence each; absent when nothing. */
+  unjudged?: string[];
 }
 
 /** Outcome of {@link SnapshotWriter.drill}. */

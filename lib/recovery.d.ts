@@ -54,6 +54,8 @@ export interface RecoverResult {
   state: 'unchanged' | 'restored' | 'rolledBack';
   /** What SQLite said of the database when the call began, one sentence each. */
   problems: string[];
+  /** As in {@link IntegrityResult}. */
+  unjudged?: string[];
   /** What a damaged database was taken back to. */
   snapshot: SnapshotRecord | null;
   /** Newer states that were no good, and why; then the manifests that could not be read, however old. */
@@ -64,12 +66,17 @@ export interface RecoverResult {
 
 export interface IntegrityResult {
   success: true;
-  /** `integrity_check` and `foreign_key_check` found nothing. */
+  /** Nothing is damaged, and every row has its parents. */
   valid: boolean;
   /** The file cannot be trusted. Broken foreign keys alone are no damage. */
   damaged: boolean;
   /** One sentence each; empty when `valid`. */
   problems: string[];
+  /**
+   * What SQLite could not judge here, because it takes a collation, function, module or tokenizer of the application,
+   * and content that breaks a rule of the schema; absent when there is nothing. Never damage.
+   */
+  unjudged?: string[];
   durationMs: number;
 }
 

@@ -284,6 +284,29 @@ test.each([
     /finds good\. Then make a snapshot and drill it/,
   ],
   [
+    'integrity',
+    'warning',
+    {
+      counters: { integrity: { healthy: true, imageOf: ago(HOUR), level: 'quick' } },
+      newest: {
+        ...newest(HOUR),
+        unjudged: ['m could not be judged: unknown function: fold()', 'NULL value in n.a'],
+      },
+    },
+    1,
+    /no damage .* 1 h ago, but could not judge everything.* \(and 1 more\): m could not be judged: unknown function/,
+  ],
+  [
+    'integrity',
+    'critical',
+    {
+      counters: { integrity: { healthy: false, imageOf: ago(HOUR), level: 'quick' } },
+      newest: { ...newest(2 * HOUR), unjudged: ['NULL value in n.a'] },
+    },
+    0,
+    /found damage/,
+  ],
+  [
     'collapse',
     'critical',
     { collapse: { reason: 'b is empty, a before it was not' } },

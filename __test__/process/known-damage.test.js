@@ -66,10 +66,13 @@ for (const [who, find] of Object.entries(FINDERS)) {
     const rig = await makeNeighbours(t);
     flipBit(largestPack(rig.snapshotDir), 0.5);
     await find(rig);
+    assert.equal((await verdicts(rig.writer)).newest, 'critical', 'both need the damaged page');
     change(rig, 'three');
     await rig.writer.createSnapshot('three');
     assert.deepEqual((await rig.writer.verifySnapshot('three', { level: 'database' })).problems, []);
-    assert.equal((await verdicts(rig.writer)).age, 'ok');
+    const { age, newest } = await verdicts(rig.writer);
+    assert.equal(age, 'ok');
+    assert.notEqual(newest, 'critical');
     const content = contentOf(rig.database);
     withDatabase(rig.database, (db) => db.exec('DELETE FROM Filler'));
     await rig.writer.restoreFromSnapshot('three');

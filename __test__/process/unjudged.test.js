@@ -5,6 +5,7 @@
 
 const assert = require('node:assert/strict');
 const fs = require('node:fs');
+const path = require('node:path');
 const { test } = require('node:test');
 const Database = require('better-sqlite3');
 const LibSql = require('libsql');
@@ -120,6 +121,10 @@ for (const [what, [make, told]] of Object.entries(SITUATIONS)) {
       Boolean(listed.unjudged),
     );
 
+    // The same image again: what was not judged then is not judged now.
+    await rig.writer.createSnapshot('b');
+    assert.deepEqual((await rig.writer.getSnapshot('b')).unjudged, listed.unjudged);
+
     const { healthy, checks } = await rig.writer.status();
     assert.equal(healthy, true, JSON.stringify(checks));
     const integrity = checks.find(({ name }) => name === 'integrity');
@@ -147,6 +152,13 @@ for (const [what, [make, told]] of Object.entries(SITUATIONS)) {
     assert.deepEqual(recovered.unjudged, unjudged);
     assert.equal(rowsOf(rig.database), before);
 
+    const plain = 'snapshot_2020-01-02T03-04-05-678Z';
+    fs.copyFileSync(rig.database, path.join(rig.snapshotDir, `${plain}.db`));
+    for (const name of ['a', plain]) {
+      await rig.writer.restoreFromSnapshot(name);
+      assert.equal(rowsOf(rig.database), before);
+    }
+
     assert.equal(await rig.writer.isDatabaseEmpty(), false);
     assert.deepEqual((await rig.writer.bootstrapDatabase()).bootstrapped, false);
     fs.rmSync(rig.database);
@@ -172,6 +184,19 @@ for (const [what, [make]] of Object.entries(SITUATIONS)) {
     assert.equal(rowsOf(rig.database), before);
   });
 }
+
+test('a row without its parent is a problem of the data, and no damage of the snapshot', async (t) => {
+  const rig = makeRecoveryRig(t);
+  bySql(`CREATE TABLE m(id INTEGER PRIMARY KEY, s TEXT REFERENCES p(id)); CREATE TABLE p(id TEXT PRIMARY KEY);
+    PRAGMA foreign_keys=OFF; ${ROWS}`)(rig.database);
+  await rig.writer.createSnapshot('a');
+  const { ok, problems } = await rig.writer.verifySnapshot('a', { level: 'database' });
+  assert.equal(ok, false);
+  assert.match(problems.join(), /row 1 of m points to a missing row of p/);
+  assert.equal((await rig.writer.status()).healthy, true);
+  const { newest, integrity } = await verdicts(rig.writer);
+  assert.deepEqual([newest, integrity], ['ok', 'ok']);
+});
 
 for (const coreTables of [undefined, ['notes']]) {
   test(`rows in a table that cannot be read are not overwritten (core tables: ${coreTables ?? 'default'})`, async (t) => {

@@ -216,6 +216,21 @@ fn a_table_that_cannot_be_judged_does_not_hide_what_is_said_of_others() {
 }
 
 #[test]
+fn many_rows_against_the_rules_do_not_hide_an_index_that_lost_entries() {
+    // SQLite looks at the newest table first.
+    let many = "CREATE TABLE m(s); CREATE TABLE a(x);
+                WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500)
+                INSERT INTO a SELECT NULL FROM n";
+    for index in ["m(s)", "m(s COLLATE NOCASE)"] {
+        let change = "UPDATE m SET s = 'z' WHERE s = 'b'; PRAGMA writable_schema=ON;
+             UPDATE sqlite_schema SET sql = 'CREATE TABLE a(x NOT NULL)' WHERE name = 'a'";
+        let bytes = behind_the_back(many, &format!("CREATE INDEX i ON {index}"), change);
+        let is_damaged = matches!(judge_bytes(bytes, Check::Full), Damaged(_));
+        assert_eq!(is_damaged, index == "m(s)", "{index}");
+    }
+}
+
+#[test]
 fn damage_that_does_not_show_a_second_time_is_none() {
     let bytes = Place::new().image(&filling(500));
     let judge = |times| {

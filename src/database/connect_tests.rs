@@ -50,6 +50,51 @@ fn refusals_have_their_codes() {
 }
 
 #[test]
+fn only_what_sqlite_says_of_the_structure_is_damage() {
+    let place = Place::new();
+    let path = place.database("app.db", &filling(5));
+    let failure = |code, said: Option<&str>| {
+        let error = rusqlite::Error::SqliteFailure(ffi::Error::new(code), said.map(str::to_owned));
+        let is_damage = is_damage(&error);
+        (database_error("read", &path, error).code, is_damage)
+    };
+    for (code, said, expected) in [
+        (ffi::SQLITE_CORRUPT, None, Code::DatabaseCorrupt),
+        (ffi::SQLITE_NOTADB, None, Code::DatabaseInvalid),
+        (
+            ffi::SQLITE_ERROR,
+            Some("unsupported file format"),
+            Code::DatabaseCorrupt,
+        ),
+    ] {
+        assert_eq!(failure(code, said), (expected, true), "{code}");
+        assert!(expected.is_damage());
+    }
+    for (code, said, expected) in [
+        (ffi::SQLITE_IOERR, None, Code::DatabaseIo),
+        (ffi::SQLITE_IOERR_READ, None, Code::DatabaseIo),
+        (ffi::SQLITE_IOERR_CORRUPTFS, None, Code::DatabaseIo),
+        (ffi::SQLITE_NOMEM, None, Code::Internal),
+        (ffi::SQLITE_IOERR_NOMEM, None, Code::DatabaseIo),
+        (ffi::SQLITE_FULL, None, Code::RepositoryFull),
+        (ffi::SQLITE_CANTOPEN, None, Code::DatabaseReadonly),
+        (ffi::SQLITE_BUSY, None, Code::DatabaseBusy),
+        (ffi::SQLITE_CORRUPT_VTAB, None, Code::Internal),
+        (ffi::SQLITE_ERROR, Some("no such module: vec0"), Code::Internal),
+        (
+            ffi::SQLITE_ERROR_MISSING_COLLSEQ,
+            Some("no such collation sequence: LOCALIZED"),
+            Code::Internal,
+        ),
+        (ffi::SQLITE_ERROR, Some("unknown tokenizer: icu"), Code::Internal),
+        (ffi::SQLITE_ERROR, Some("unknown function: fold()"), Code::Internal),
+    ] {
+        assert_eq!(failure(code, said), (expected, false), "{code} {said:?}");
+        assert!(!expected.is_damage());
+    }
+}
+
+#[test]
 fn damage_is_called_corrupt() {
     let place = Place::new();
     let path = place.database("app.db", &filling(2000));

@@ -33,6 +33,16 @@ pub(super) fn read(row: &str) -> Vec<Finding<'_>> {
     }
 }
 
+/// A row without the number of the row in the table that it is about.
+pub(super) fn kind(row: &str) -> String {
+    let parts: Vec<&str> = row.split("row ").collect();
+    let numberless = parts.iter().enumerate().map(|(index, part)| match index {
+        0 => part,
+        _ => part.trim_start_matches(|c: char| c.is_ascii_digit()),
+    });
+    numberless.collect::<Vec<_>>().join("row ")
+}
+
 fn structure(line: &str) -> Finding<'_> {
     let code = line
         .rsplit_once("error code")

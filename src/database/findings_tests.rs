@@ -46,6 +46,24 @@ fn what_is_said_of_indexes_names_them() {
 }
 
 #[test]
+fn the_same_of_other_rows_is_of_one_kind() {
+    for (one, other) in [
+        ("row 1 missing from index i1", "row 22 missing from index i1"),
+        (
+            "index i1 stores an imprecise floating-point value for row 4",
+            "index i1 stores an imprecise floating-point value for row 51",
+        ),
+        (
+            "rowid not at end-of-record for row 3 of index i1",
+            "rowid not at end-of-record for row 40 of index i1",
+        ),
+    ] {
+        assert_eq!(kind(one), kind(other));
+        assert_ne!(kind(one), kind(&other.replace("i1", "i2")));
+    }
+}
+
+#[test]
 fn everything_else_is_about_the_content() {
     for row in [
         "NULL value in t.a",

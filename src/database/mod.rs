@@ -7,6 +7,7 @@ mod catalog_dates;
 pub(crate) mod catalog_mirror;
 mod catalog_model;
 pub(crate) mod check;
+mod comparable;
 pub(crate) mod connect;
 pub(crate) mod content;
 mod findings;

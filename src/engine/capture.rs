@@ -228,7 +228,7 @@ pub(super) fn open_base(context: &Context, head: &Head) -> Result<Option<Base>> 
     };
     match open() {
         Ok((table, packs)) => {
-            let (table, packs) = without_damaged(context, table, packs)?;
+            let table = without_damaged(context, table, &packs)?;
             Ok(Some((head.clone(), table, packs)))
         }
         Err(error) if error.code == Code::SnapshotDamaged => {
@@ -245,33 +245,28 @@ pub(super) fn open_base(context: &Context, head: &Head) -> Result<Option<Base>> 
     }
 }
 
-/// Pages of packs that are known to be damaged count as changed: they are stored again.
-fn without_damaged(context: &Context, table: PageTable, packs: Vec<PackEntry>) -> Result<(PageTable, Vec<PackEntry>)> {
-    let damaged = damaged_packs::known(&context.repository)?;
-    if !packs.iter().any(|pack| damaged.contains(&pack.id)) {
-        return Ok((table, packs));
+/// Pages in packs that are known to be damaged count as changed: they are stored again. The manifest then does without
+/// those packs.
+fn without_damaged(context: &Context, table: PageTable, packs: &[PackEntry]) -> Result<PageTable> {
+    let known = damaged_packs::known(&context.repository)?;
+    let is_damaged = |number: u32| {
+        let pack = packs.get((number as usize).wrapping_sub(1));
+        pack.is_some_and(|pack| known.contains(&pack.id))
+    };
+    if !packs.iter().any(|pack| known.contains(&pack.id)) {
+        return Ok(table);
     }
-    // By the number so far, which starts at 1: the number among those that are left.
-    let mut numbers = vec![0];
-    let mut left = Vec::new();
-    for pack in packs {
-        if damaged.contains(&pack.id) {
-            tracing::warn!(pack = %pack.id, "a pack is known to be damaged: its pages are stored again");
-            numbers.push(0);
-        } else {
-            left.push(pack);
-            numbers.push(left.len() as u32);
-        }
-    }
+    tracing::warn!("a pack is known to be damaged: its pages are stored again");
     let mut rewritten = PageTableWriter::new(&context.repository.scratch()?)?;
     for entry in table.iter() {
         let entry = entry?;
-        rewritten.push(&match numbers.get(entry.pack as usize) {
-            Some(0) | None => PageEntry::HOLE,
-            Some(number) => PageEntry { pack: *number, ..entry },
+        rewritten.push(if is_damaged(entry.pack) {
+            &PageEntry::HOLE
+        } else {
+            &entry
         })?;
     }
-    Ok((rewritten.finish()?, left))
+    rewritten.finish()
 }
 
 /// Joins the page-hash cache with the manifest's extents.

@@ -133,12 +133,18 @@ fn notes(repository: &Repository) -> Result<Vec<Note>> {
 pub(crate) struct KnownDamage<'a> {
     repository: &'a Repository,
     notes: Vec<Note>,
+    packs: damaged_packs::Here,
 }
 
 impl<'a> KnownDamage<'a> {
     pub(crate) fn read(repository: &'a Repository) -> Result<Self> {
         let notes = notes(repository)?;
-        Ok(Self { repository, notes })
+        let packs = damaged_packs::Here::read(repository)?;
+        Ok(Self {
+            repository,
+            notes,
+            packs,
+        })
     }
 
     /// What a verification said against a snapshot. `is_here`: whether the local tier has it.
@@ -152,11 +158,19 @@ impl<'a> KnownDamage<'a> {
         notes.next().map(|note| note.reason.clone())
     }
 
-    /// As [`KnownDamage::noted`], or what is missing. `here`: its local manifest.
+    /// As [`KnownDamage::noted`], or what is missing, or damaged in a pack that it shares. `here`: its local manifest.
     pub(crate) fn of(&self, id: Uuid, is_here: bool, here: Option<&Head>) -> Result<Option<String>> {
-        match self.noted(id, is_here) {
-            None => here.map_or(Ok(None), |head| gap(self.repository, head)),
-            noted => Ok(noted),
+        if let Some(noted) = self.noted(id, is_here) {
+            return Ok(Some(noted));
+        }
+        let Some(head) = here else { return Ok(None) };
+        if let Some(gap) = gap(self.repository, head)? {
+            return Ok(Some(gap));
+        }
+        match self.packs.known_against(&**self.repository.local(), head) {
+            // It has been repacked or removed since it was listed.
+            Err(error) if error.code == Code::SnapshotDamaged => Ok(None),
+            known => known,
         }
     }
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use super::*;
+use crate::repository::page_table::PageEntry;
 use crate::repository::snapshot::Snapshot;
 use crate::repository::testing::{Place, draft, pages};
 
@@ -88,6 +89,47 @@ fn the_note_goes_with_the_pack() {
 }
 
 #[test]
+fn only_snapshots_that_need_the_damaged_pages_are_concerned() {
+    let place = Place::new();
+    let all = pages(300, PAGE_SIZE);
+    let (table, packs) = place.store(PAGE_SIZE, &all);
+    let whole = place.publish(draft("whole", PAGE_SIZE), &table, &packs).unwrap();
+    // Its first page is stored anew, so that it can do without the first frame.
+    let (first, other_packs) = place.store(PAGE_SIZE, &all[..64]);
+    let moved = (0..64).map(|at| {
+        let entry = first.get(at + 1).unwrap();
+        PageEntry { pack: 2, ..entry }
+    });
+    let entries: Vec<PageEntry> = moved.chain((65..=300).map(|page| table.get(page).unwrap())).collect();
+    let both = [packs[0].clone(), other_packs[0].clone()];
+    let rest = place
+        .publish(draft("rest", PAGE_SIZE), &place.table(&entries), &both)
+        .unwrap();
+    let known = |head| {
+        let here = Here::read(&place.repository).unwrap();
+        here.known_against(&**place.repository.local(), head).unwrap()
+    };
+    assert_eq!((known(&whole), known(&rest)), (None, None));
+
+    flip(&place, &packs[0]);
+    read_all(&place, &packs).unwrap_err();
+    write_down(&place.repository);
+    assert!(known(&whole).unwrap().contains("frame 0"), "{:?}", known(&whole));
+    assert_eq!(known(&rest), None);
+
+    place.tamper(&packs[0].key(), |bytes| {
+        let at = bytes.len() - 70;
+        bytes[at] ^= 1;
+    });
+    read_all(&place, &packs).unwrap_err();
+    write_down(&place.repository);
+    assert!(
+        known(&rest).is_some(),
+        "without its footer nothing of the pack is certain"
+    );
+}
+
+#[test]
 fn packs_of_another_repository_are_not_noted_here() {
     let (place, other) = (Place::new(), Place::new());
     let (_, packs) = place.store(PAGE_SIZE, &pages(300, PAGE_SIZE));
@@ -107,6 +149,7 @@ fn a_note_that_cannot_be_understood_stands_in_nobodys_way() {
     found(
         &snapshot.manifest.packs[0],
         false,
+        None,
         &Error::new(Code::SnapshotDamaged, "by hand"),
     );
     write_down(&place.repository);

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::bytes::ObjectRange;
+use super::damaged_packs;
 use super::hash::hex;
 use super::manifest::{Head, Manifest};
 use super::pack::PackEntry;
@@ -72,6 +73,10 @@ pub(crate) fn copy_pack(
     copy(from, to, &pack.key(), copied)?;
     drop(checked);
     if read_back && let Err(error) = PackedPages::open(to, packs, page_size).and_then(|packs| packs.read_back()) {
+        if error.code == Code::SnapshotDamaged {
+            // The copy is what it was copied from.
+            damaged_packs::found_far(pack, &error);
+        }
         to.remove(&pack.key())?;
         return Err(error);
     }

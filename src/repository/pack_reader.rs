@@ -43,7 +43,7 @@ impl PackReader {
     fn open_in(store: &dyn Store, entry: &PackEntry) -> Result<Self> {
         let object = store.open(&entry.key())?;
         let is_far = object.is_far();
-        Self::read_tables(store, object, entry).inspect_err(|error| told(entry, is_far, error))
+        Self::read_tables(store, object, entry).inspect_err(|error| told(entry, is_far, None, error))
     }
 
     fn read_tables(store: &dyn Store, object: Box<dyn Reader>, entry: &PackEntry) -> Result<Self> {
@@ -167,8 +167,10 @@ impl PackReader {
     }
 
     fn read_frame(&self, frame: u32) -> Result<Vec<u8>> {
+        let first = frame * self.pages_per_frame;
+        let pages = first..first + self.pages_per_frame;
         self.decode_frame(frame)
-            .inspect_err(|error| told(&self.entry, self.is_far(), error))
+            .inspect_err(|error| told(&self.entry, self.is_far(), Some(pages), error))
     }
 
     fn decode_frame(&self, frame: u32) -> Result<Vec<u8>> {
@@ -230,9 +232,9 @@ fn read_frame_offsets(object: &dyn Reader, trailer: &Trailer, name: &str) -> Res
     Ok(offsets)
 }
 
-fn told(entry: &PackEntry, is_far: bool, error: &Error) {
+fn told(entry: &PackEntry, is_far: bool, pages: Option<Range<u32>>, error: &Error) {
     if error.code == Code::SnapshotDamaged {
-        damaged_packs::found(entry, is_far, error);
+        damaged_packs::found(entry, is_far, pages, error);
     }
 }
 
