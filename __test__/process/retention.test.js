@@ -6,6 +6,7 @@ const assert = require('node:assert/strict');
 const fs = require('node:fs');
 const path = require('node:path');
 const { test } = require('node:test');
+const { SnapshotWriter } = require('../../index.js');
 const {
   catalogRow,
   contentOf,
