@@ -6,6 +6,7 @@ const assert = require('node:assert/strict');
 const fs = require('node:fs');
 const path = require('node:path');
 const { test } = require('node:test');
+const { SnapshotWriter } = require('../../index.js');
 const {
   catalogRow,
   contentOf,
@@ -224,9 +225,11 @@ test('the last good snapshot before a loss cannot be deleted until the loss is a
   const error = await refused(rig.writer.deleteSnapshot('good'), 'SNAPSHOT_LAST_GOOD');
   assert.match(error.message, /^Failed to delete snapshot: "good" is the last good .*"empty 1" is empty/);
   assert.match(error.message, /nothing was deleted.*acknowledge\(\) lets it go/);
-  // Whatever database the caller has in mind.
+  // Also where the caller has no database in mind, and less than that where it is another one.
+  const nobody = new SnapshotWriter({ snapshotDir: rig.snapshotDir, log: rig.log });
+  await refused(nobody.deleteSnapshot('good'), 'SNAPSHOT_LAST_GOOD');
   const another = rig.newWriter({ databaseUrl: `file:${rig.path('another.db')}` });
-  await refused(another.deleteSnapshot('good'), 'SNAPSHOT_LAST_GOOD');
+  await refused(another.deleteSnapshot('good'), 'SNAPSHOT_FOREIGN');
 
   await rig.writer.deleteSnapshot('older');
   await rig.writer.deleteSnapshot('empty 1');

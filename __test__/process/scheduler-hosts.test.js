@@ -25,7 +25,7 @@ describe('hosts with one bucket', () => {
   before(async () => (server = await startWeed()));
   after(() => server.stop());
 
-  /** Two hosts whose databases have one file name, so that they are taken for the same one. */
+  /** Two hosts with one database, which a configured name tells. */
   async function prepare(t) {
     const one = await makeS3Rig(t, server);
     const other = one.host('other');
@@ -89,7 +89,7 @@ describe('hosts with one bucket', () => {
     const gate = one.proxy.hold(/^HEAD .*schedule\.json/);
     const claiming = claim(one, TICKS[0]);
     await gate.reached;
-    const writer = other.newWriter({ databaseUrl: `file:${second}` });
+    const writer = other.newWriter({ databaseUrl: `file:${second}`, databaseId: 'second' });
     assert.equal(await claim({ writer }, TICKS[0]), true);
     gate.release();
     assert.equal(await claiming, true);

@@ -112,8 +112,8 @@ test('databases in one repository keep schedules of their own', async (t) => {
     runScheduler(rig, [], pm2),
     runScheduler(rig, [], { ...pm2, DATABASE_URL: `file:${other}` }),
   ]);
-  const lineages = (await rig.writer.listSnapshots()).map(({ lineage }) => lineage);
-  assert.equal(new Set(lineages).size, 2);
+  const instances = (await rig.writer.listSnapshots()).map(({ instance }) => instance);
+  assert.equal(new Set(instances).size, 2);
 });
 
 test('two long-running ones take one snapshot per tick, and stop when they are told to', async (t) => {

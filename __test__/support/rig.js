@@ -41,7 +41,8 @@ function makeRig(t, options = {}) {
   const log = makeLog();
   const database = path.join(folder, 'app.db');
   const snapshotDir = path.join(folder, 'snapshots');
-  const defaults = { databaseUrl: `file:${database}`, snapshotDir, lockTimeoutMs: 20_000 };
+  const { databaseId } = options;
+  const defaults = { databaseUrl: `file:${database}`, snapshotDir, databaseId, lockTimeoutMs: 20_000 };
   const newWriter = (others) => new SnapshotWriter({ ...defaults, log, ...others });
   return {
     folder,

@@ -14,15 +14,17 @@ const { startProxy } = require('./s3-proxy.js');
 
 /** Where the engine's objects are, unless `S3_PREFIX` says otherwise. */
 const PREFIX = 'snapshots/';
-const OURS = /^(AWS_|S3_|SNAPSHOT_S3_|SNAPSHOT_DIR$|DATABASE_URL$)/;
+const OURS = /^(AWS_|S3_|SNAPSHOT_S3_|SNAPSHOT_DIR$|SNAPSHOT_DATABASE_ID$|DATABASE_URL$)/;
 /** The machine's own; without it TLS may know no certificates at all. */
 const KEPT = ['AWS_CA_BUNDLE'];
 
 /**
  * A rig (see rig.js) whose writer has a bucket of its own on `server`, reached through `proxy`.
- * Its environment is this process's until the test ends.
+ * Its environment is this process's until the test ends. Its hosts have one database, by a configured
+ * name; `databaseId: undefined` makes them strangers.
  */
-async function makeS3Rig(t, server, options = {}) {
+async function makeS3Rig(t, server, others = {}) {
+  const options = { databaseId: 'app', ...others };
   const rig = makeRig(t, options);
   const bucket = server.bucket(`test-${randomUUID()}`);
   await server.makeBucket(bucket.name);

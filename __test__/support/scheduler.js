@@ -18,8 +18,10 @@ function environmentOf(rig, variables = {}) {
   const kept = Object.entries(process.env).filter(
     ([name]) => !/^(SNAPSHOT_(CRON|KEEP)_|cron_restart$|pm_)/.test(name),
   );
-  const { databaseUrl, snapshotDir } = rig.options;
-  return { ...Object.fromEntries(kept), DATABASE_URL: databaseUrl, SNAPSHOT_DIR: snapshotDir, ...variables };
+  const { databaseUrl, snapshotDir, databaseId } = rig.options;
+  const places = { DATABASE_URL: databaseUrl, SNAPSHOT_DIR: snapshotDir };
+  const name = databaseId && { SNAPSHOT_DATABASE_ID: databaseId };
+  return { ...Object.fromEntries(kept), ...places, ...name, ...variables };
 }
 
 /** Variables with which PM2 starts a script again and again. */

@@ -49,7 +49,9 @@ impl Rows {
 
     /// See [`catalog::reconcile`].
     pub(crate) fn reconcile(&self, records: &[Record], size: CatalogSize) -> Result<()> {
-        let is_plain = |record: &Record| Path::new(&record.s3_key).is_file() || is_plain_key(&record.s3_key);
+        // A manifest is a file as well, perhaps that of another database whose rows came with the image.
+        let is_file = |path: &Path| path.is_file() && path.extension().is_some_and(|extension| extension == "db");
+        let is_plain = |record: &Record| is_file(Path::new(&record.s3_key)) || is_plain_key(&record.s3_key);
         let written = self.change(|conn| catalog_mirror::reconcile(conn, records, is_plain, size))?;
         warn_clamped(written.is_some_and(|written| written.clamped));
         Ok(())

@@ -15,7 +15,7 @@ pub(crate) fn refuse_restore(context: &Context, found: &Found, is_meant: bool) -
     let heads = context.repository.readable_heads()?;
     let identity = context.identity(&heads)?;
     let other = match found {
-        Found::Packed(head) if !is_of_another(&identity, head, &heads) => return Ok(()),
+        Found::Packed(head) if !is_of_another(&identity, head, &heads, Kind::Snapshot) => return Ok(()),
         Found::Packed(head) => format!("{} (instance {})", head.database_name, identity.maker(head)),
         Found::Plain(plain) if is_own_plain(plain, &identity, &heads) => return Ok(()),
         Found::Plain(_) => "another database that has snapshots here".to_owned(),
@@ -30,13 +30,30 @@ pub(crate) fn refuse_restore(context: &Context, found: &Found, is_meant: bool) -
     );
 }
 
-/// Whether a snapshot, or a backup in a repository of its own, is not for this database. `heads`: those beside it.
-pub(crate) fn is_of_another(identity: &Identity, head: &Head, heads: &[Head]) -> bool {
-    let has_own = || {
-        heads
-            .iter()
-            .any(|own| own.kind == Kind::Snapshot && identity.is_mine(own))
+/// As [`refuse_restore`], for a backup in the repository of the backups, which nobody means to take from another one.
+pub(crate) fn refuse_backup(backups: &Context, found: &Found) -> Result<()> {
+    let Found::Backup(backup) = found else {
+        return Ok(());
     };
+    let heads = backups.repository.readable_heads()?;
+    let identity = backups.identity(&heads)?;
+    if is_of_another(&identity, &backup.head, &heads, Kind::Safety) {
+        fail!(
+            SnapshotForeign,
+            "{} is a backup of {} (instance {}), not of {}; nothing was changed. Roll back with that database configured",
+            backup.head.name,
+            backup.head.database_name,
+            identity.maker(&backup.head),
+            backups.database()?.display()
+        );
+    }
+    Ok(())
+}
+
+/// Whether a snapshot is not for this database. `heads`: those beside it, `kind`: which of them say that the database
+/// has a history of its own here.
+fn is_of_another(identity: &Identity, head: &Head, heads: &[Head], kind: Kind) -> bool {
+    let has_own = || heads.iter().any(|own| own.kind == kind && identity.is_mine(own));
     !identity.may_be_mine(head) && (has_own() || !identity.is_called(&head.database_name))
 }
 
@@ -48,7 +65,7 @@ pub(crate) fn refuse_removal(context: &Context, found: &Found) -> Result<()> {
         return Ok(());
     };
     let other = match found {
-        Found::Packed(head) if identity.may_be_mine(head) => return Ok(()),
+        Found::Packed(head) if identity.may_remove(head) => return Ok(()),
         Found::Packed(head) => (head.database_name.clone(), identity.maker(head)),
         Found::Plain(plain) if is_own_plain(plain, &identity, &heads) => return Ok(()),
         Found::Plain(_) => ("another database".to_owned(), "a name of its own".to_owned()),

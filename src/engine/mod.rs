@@ -86,7 +86,7 @@ use crate::config::Config;
 use crate::error::{Result, fail};
 use crate::repository::Repository;
 use crate::repository::bucket::lease::Lease;
-use crate::repository::identity::Identity;
+use crate::repository::identity::{self, Identity};
 use crate::repository::instance::Place;
 use crate::repository::lock::{Lock, Mode, Subject};
 use crate::repository::manifest::Head;
@@ -195,6 +195,15 @@ impl Context {
         Identity::of_other(&self.repository, place, heads)
     }
 
+    /// Before anything is restored that would change the notes from which it follows who made them.
+    fn adopt_older_snapshots(&self) -> Result<()> {
+        if identity::is_adopted(&self.repository) {
+            return Ok(());
+        }
+        let place = self.database().ok().map(|path| self.place(path));
+        identity::adopt_older(&self.repository, place.as_ref(), &self.repository.readable_heads()?)
+    }
+
     fn place(&self, path: PathBuf) -> Place {
         Place {
             configured: self.config.database_place.clone().unwrap_or_else(|| path.clone()),
@@ -234,6 +243,7 @@ impl Context {
         self.repository.sweep_after_crash()?;
         self.repository.init()?;
         let marker = self.repository.mark_as_busy()?;
+        self.adopt_older_snapshots()?;
         unfinished::finish(self)?;
         Ok(Writing {
             _marker: marker,

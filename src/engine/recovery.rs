@@ -17,7 +17,7 @@ use super::good_states::{self, newest_good};
 use super::integrity::{Integrity, check_database};
 use super::overwrite::Only;
 use super::restore::{Restored, restore_found, restore_only, wait_for_those_left_behind};
-use super::{Context, canonical, known_damage, names, post_restore, reset};
+use super::{Context, canonical, foreign, known_damage, names, post_restore, reset};
 use crate::config::Config;
 use crate::error::{Code, Error, Result, fail};
 use crate::repository::manifest::{self, Head, Kind};
@@ -104,6 +104,7 @@ impl<'a> Recovery<'a> {
         let lock = self.main.lock_for_writing("rollbackToPreOperationBackup")?;
         let reading = self.own.lock_for_reading("rollbackToPreOperationBackup")?;
         let found = self.find(name)?;
+        foreign::refuse_backup(&self.own, &found)?;
         let restored = restore_found(self.main, &database, &found)?;
         // Waiting for the main lock with this one in hand could be waiting for ever.
         drop(reading);

@@ -126,9 +126,15 @@ impl Identity {
         self.mine.contains(instance) || self.inherited.contains(instance)
     }
 
-    /// Whether that snapshot tells of nobody else: one of an older version of which nobody knows who made it.
+    /// Whether nobody else made that snapshot as far as is known: of one of an older version nobody may know who did.
     pub(crate) fn may_be_mine(&self, head: &Head) -> bool {
         self.owns(head) || (self.owners.is_nobodys(head) && Some(head.lineage) == self.lineage)
+    }
+
+    /// Whether it may remove that snapshot when it is named. What is in a bucket may be another host's.
+    pub(crate) fn may_remove(&self, head: &Head) -> bool {
+        let is_shared = self.owners.repository.bucket().is_some();
+        self.owns(head) || (!is_shared && self.may_be_mine(head))
     }
 
     /// By which a snapshot of several is preferred: the own one, one of the lineage, any.
@@ -243,6 +249,19 @@ impl Identity {
         newest.retain(|instance, last| is_idle(*last) && !self.owners.known.is_taken(instance, &self.mine));
         newest.into_keys().collect()
     }
+}
+
+/// Whether it is written down whose the snapshots are that do not tell it themselves.
+pub(crate) fn is_adopted(repository: &Repository) -> bool {
+    Instances::are_noted(repository)
+}
+
+/// Writes that down for a repository of an older version. Below the lock.
+pub(crate) fn adopt_older(repository: &Repository, place: Option<&Place>, heads: &[Head]) -> Result<()> {
+    if heads.is_empty() {
+        return Ok(());
+    }
+    Instances::read(repository, place, heads)?.save(repository)
 }
 
 /// Which instance made a snapshot.

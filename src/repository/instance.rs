@@ -276,10 +276,18 @@ impl Instances {
         if alone && self.plain.is_none() {
             self.plain = Some(instance.to_owned());
         }
-        if before != serde_json::to_value(&self).ok() || !repository.path(FILE).exists() {
-            repository.replace_json(FILE, &self)?;
+        if before != serde_json::to_value(&self).ok() || !Self::are_noted(repository) {
+            self.save(repository)?;
         }
         Ok(())
+    }
+
+    pub(super) fn are_noted(repository: &Repository) -> bool {
+        repository.path(FILE).exists()
+    }
+
+    pub(super) fn save(&self, repository: &Repository) -> Result<()> {
+        repository.replace_json(FILE, self)
     }
 }
 

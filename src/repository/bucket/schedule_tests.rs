@@ -94,7 +94,10 @@ fn a_claim_that_is_there_already_is_ours() {
     let known = ours.clone();
     assert_eq!(claim(&bucket, &ours, None).unwrap(), None);
     assert_eq!(ours, known);
-    assert_eq!(claim(&bucket, &draft("c", None), None).unwrap(), Some(known));
+    assert_eq!(
+        claim(&bucket, &draft("c", Some(known.lineage)), None).unwrap(),
+        Some(known)
+    );
 }
 
 #[test]
