@@ -1,5 +1,6 @@
 //! Filling an empty database from the newest good snapshot.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
@@ -14,6 +15,7 @@ use crate::error::{Code, Error, Result};
 use crate::record::Status;
 use crate::repository::lineage::{self, Lineage};
 use crate::repository::manifest::{Head, Kind};
+use crate::repository::order;
 use crate::repository::survey::{Survey, Without};
 
 /// Whether the configured database is empty; a missing file is.
@@ -45,6 +47,14 @@ pub(crate) fn bootstrap(context: &Context) -> Result<Value> {
     }
     let found = look(context, &database)?;
     let mut passed_over = found.passed_over;
+    let apart = apart(&found.candidates);
+    if let Some((one, other)) = &apart {
+        tracing::warn!(
+            one,
+            other,
+            "hosts that did not see each other both made snapshots; what only one of them has is not in the other's"
+        );
+    }
     let mut last_error = found.failure;
     for candidate in found.candidates {
         let bad = match read_all(context, &candidate) {
@@ -52,6 +62,9 @@ pub(crate) fn bootstrap(context: &Context) -> Result<Value> {
                 Ok(mut value) => {
                     if !passed_over.is_empty() {
                         value["passedOver"] = json!(passed_over);
+                    }
+                    if let Some((one, other)) = apart {
+                        value["apart"] = json!([one, other]);
                     }
                     return Ok(value);
                 }
@@ -81,6 +94,16 @@ pub(crate) fn bootstrap(context: &Context) -> Result<Value> {
         }));
     }
     Ok(json!({ "bootstrapped": false }))
+}
+
+/// The newest two snapshots with one number: hosts that did not see each other gave it, so both have something that
+/// the other one lacks.
+fn apart(newest_first: &[Found]) -> Option<(String, String)> {
+    let mut by_number = HashMap::new();
+    newest_first.iter().find_map(|found| {
+        let newer = by_number.insert(found.mark().sequence?, found)?;
+        Some((newer.name().to_owned(), found.name().to_owned()))
+    })
 }
 
 /// What there is to bootstrap from.
@@ -119,19 +142,16 @@ fn look(context: &Context, database: &Path) -> Result<Look> {
     }
     let heads: Vec<Head> = snapshots.into_iter().map(|listed| listed.head).collect();
     let plain = plain.into_iter().filter(|plain| plain.record.status != Status::Failed);
-    let mut all: Vec<(jiff::Timestamp, Found)> = plain
-        .map(|plain| (plain.record.created_at, Found::Plain(Box::new(plain))))
-        .collect();
+    look.candidates = plain.map(|plain| Found::Plain(Box::new(plain))).collect();
     match lineage::find(&context.repository, database, &heads)? {
         Lineage::Known(id) => {
             let is_own = |head: &Head| head.lineage == id && head.kind == Kind::Snapshot && !head.is_empty;
             let own = heads.into_iter().filter(is_own);
-            all.extend(own.map(|head| (head.created_at, Found::Packed(Box::new(head)))));
+            look.candidates.extend(own.map(|head| Found::Packed(Box::new(head))));
         }
         Lineage::Unknown { found } => look.foreign = found,
     }
-    all.sort_by_key(|(created_at, _)| std::cmp::Reverse(*created_at));
-    look.candidates = all.into_iter().map(|(_, found)| found).collect();
+    order::newest_first(&mut look.candidates, Found::mark);
     Ok(look)
 }
 

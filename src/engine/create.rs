@@ -20,8 +20,9 @@ use crate::priority;
 use crate::record::Record;
 use crate::repository::manifest::{self, Description, Head, Kind};
 use crate::repository::packed_pages::PackedPages;
+use crate::repository::order::Order;
 use crate::repository::restores::{self, Outcome};
-use crate::repository::{cache, lineage};
+use crate::repository::{cache, lineage, sequence};
 
 /// Makes a snapshot of the configured database.
 pub(crate) fn create(context: &Context, name: Option<&str>) -> Result<Record> {
@@ -51,6 +52,7 @@ pub(crate) fn create(context: &Context, name: Option<&str>) -> Result<Record> {
     }
     names::check_free(&name, is_taken)?;
     let id = Uuid::new_v4();
+    let sequence = sequence::next(&context.repository, &elsewhere.heads);
     // A host whose repository is new goes on with the lineage that the bucket has.
     let known = if heads.is_empty() { &elsewhere.heads } else { &heads };
     let lineage = lineage::claim(&context.repository, &database, known)?;
@@ -64,6 +66,7 @@ pub(crate) fn create(context: &Context, name: Option<&str>) -> Result<Record> {
             name: name.clone(),
             kind: Kind::Snapshot,
             check: context.config.check,
+            sequence,
             created_at,
         },
     );
@@ -100,13 +103,13 @@ fn may_still_take(error: &Error) -> bool {
 /// From here on the snapshot is there, whatever becomes of its upload.
 fn count(context: &Context, head: &Head) {
     let (created_at, size, added) = (head.created_at, head.size(), head.stored_bytes);
-    let level = context.config.check;
+    let (image, level) = (head.mark(), context.config.check);
     context.tally.add(move |counters| {
-        counters.last_created = counters.last_created.max(Some(created_at));
+        counters.last_created = Some(created_at);
         counters.last_size = Some(size);
         counters.added_bytes += added;
         if level != Check::None {
-            counters.examined(true, created_at, level);
+            counters.examined(true, image, level);
         }
     });
 }
@@ -141,6 +144,7 @@ pub(crate) struct New {
     pub(crate) name: String,
     pub(crate) kind: Kind,
     pub(crate) check: Check,
+    pub(crate) sequence: u64,
     pub(crate) created_at: Timestamp,
 }
 
@@ -155,11 +159,12 @@ pub(crate) fn make(context: &Context, database: &Path, lineage: Uuid, heads: &[H
 /// was restored since.
 fn nearest<'a>(context: &Context, database: &Path, lineage: Uuid, heads: &'a [Head]) -> Result<Option<&'a Head>> {
     let newest = heads.iter().rev().find(|head| head.lineage == lineage);
+    let order = Order::of(heads.iter().map(Head::mark));
     let restored = restores::all(&context.repository)?
         .into_iter()
         .rev()
         .find(|restore| restore.database == database && restore.outcome == Outcome::Done)
-        .filter(|restore| newest.is_none_or(|head| head.created_at < restore.at));
+        .filter(|restore| newest.is_none_or(|head| order.is_before(head.mark(), restore.mark())));
     Ok(restored
         .and_then(|restore| heads.iter().find(|head| head.id == restore.snapshot))
         .or(newest))
@@ -226,6 +231,7 @@ pub(crate) fn publish(context: &Context, database: &Path, lineage: Uuid, capture
             new.name
         },
         kind,
+        sequence: Some(new.sequence),
         created_at: new.created_at,
         lineage,
         database_name: lineage::file_name(database),

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::Context;
@@ -17,6 +16,7 @@ use crate::error::{Code, Error, Result};
 use crate::record::Status;
 use crate::repository::lineage::{self, Lineage};
 use crate::repository::manifest::{Head, Kind};
+use crate::repository::order;
 use crate::repository::survey::{self, Without};
 
 /// What there may be to take a database back to.
@@ -30,7 +30,7 @@ pub(crate) struct Candidates {
 /// Backups in `own`, and snapshots of every kind in `main`, of this database. Safety snapshots too:
 /// that of the failed restore is what the database held before it.
 pub(crate) fn newest_first(main: &Context, own: &Context, database: &Path) -> Result<Candidates> {
-    let mut all: Vec<(Timestamp, Found)> = Vec::new();
+    let mut all: Vec<Found> = Vec::new();
     let backups = survey::local_without(&own.repository, Without::Unreadable)?;
     let (survey, plain) = everything_left_without(main, Without::Unreadable)?;
     let damaged = backups.damaged.iter().chain(&survey.damaged);
@@ -38,19 +38,19 @@ pub(crate) fn newest_first(main: &Context, own: &Context, database: &Path) -> Re
         .map(|(id, error)| format!("manifest {id}: {}", error.story()))
         .collect();
     for head in of_database(own, database, backups.into_heads())? {
-        all.push((head.created_at, Found::backup(head, &own.repository)));
+        all.push(Found::backup(head, &own.repository));
     }
     for head in of_database(main, database, survey.into_heads())? {
-        all.push((head.created_at, Found::Packed(Box::new(head))));
+        all.push(Found::Packed(Box::new(head)));
     }
     for plain in plain {
         if plain.record.status != Status::Failed {
-            all.push((plain.record.created_at, Found::Plain(Box::new(plain))));
+            all.push(Found::Plain(Box::new(plain)));
         }
     }
-    all.sort_by_key(|(created_at, _)| std::cmp::Reverse(*created_at));
+    order::newest_first(&mut all, Found::mark);
     Ok(Candidates {
-        found: all.into_iter().map(|(_, found)| found).collect(),
+        found: all,
         unreadable,
     })
 }

@@ -23,6 +23,7 @@ use crate::repository::lineage;
 use crate::repository::manifest::{self, Head, Kind};
 use crate::repository::operations::{self, Operation};
 use crate::repository::restores::{self, Outcome, Restore};
+use crate::repository::sequence;
 
 /// The main repository, and the one of the backups.
 pub(crate) struct Recovery<'a> {
@@ -65,6 +66,7 @@ impl<'a> Recovery<'a> {
             name: name.clone(),
             kind: Kind::Safety,
             check: context.config.check,
+            sequence: sequence::next(&context.repository, &[]),
             created_at,
         };
         let note = Operation {

@@ -16,6 +16,7 @@ use crate::error::{Code, Result};
 use crate::repository::lineage;
 use crate::repository::manifest::{self, Description, Head, Kind};
 use crate::repository::page_table::PageTable;
+use crate::repository::sequence;
 use crate::repository::snapshot::Snapshot;
 
 /// What could be done before the write lock.
@@ -36,6 +37,7 @@ pub(crate) fn store(context: &Context, database: &Path) -> Result<Before> {
         name: names::generate("safety", created_at, |name| heads.iter().any(|head| head.name == name)),
         kind: Kind::Safety,
         check: Check::None,
+        sequence: sequence::next(&context.repository, &[]),
         created_at,
     };
     let lineage = lineage::claim(&context.repository, database, &heads)?;
@@ -135,6 +137,7 @@ pub(crate) fn complete(
         generation: 1,
         name: names::generate("safety", created_at, |name| heads.iter().any(|head| head.name == name)),
         kind: Kind::Safety,
+        sequence: Some(sequence::next(&context.repository, &[])),
         created_at,
         lineage,
         database_name: lineage::file_name(database),

@@ -84,10 +84,10 @@ fn problems(context: &Context, found: &Found, level: Level) -> Result<Vec<String
     if let Found::Packed(head) = found
         && health::is_ours(context, head)
     {
-        let (healthy, image_of) = (integrity.is_none(), head.created_at);
+        let (healthy, image) = (integrity.is_none(), head.mark());
         context
             .tally
-            .add(move |counters| counters.examined(healthy, image_of, Check::Full));
+            .add(move |counters| counters.examined(healthy, image, Check::Full));
     }
     let foreign_keys = check::check_foreign_keys(&image)?;
     Ok(integrity.into_iter().chain(foreign_keys).collect())
