@@ -74,6 +74,8 @@ export interface SnapshotInfo extends SnapshotRecord {
   instance: string | null;
   /** File name of the database. */
   databaseName: string | null;
+  /** Its number in the order of snapshots and restores; `null` for what was made before there were any. */
+  sequence: number | null;
   /** Whether neither `prune` nor `deleteSnapshot` removes it. */
   pinned: boolean;
   /** Since when it has been in the trash; `null`: it is not. */
@@ -223,6 +225,8 @@ export interface BootstrapResult {
   counts?: { realities: number; paths: number; fields: number };
   /** Newer snapshots that cannot be used, manifests that cannot be read, or a bucket that could not be reached; one sentence each. */
   passedOver?: string[];
+  /** Names of two snapshots that hosts made without seeing each other: each may have what the other one lacks. */
+  apart?: [string, string];
   /** What went wrong; absent when there was nothing to do. */
   error?: string;
   /** Code of the error. */

@@ -10,6 +10,7 @@ export type StatusCheckName =
   | 'database'
   | 'age'
   | 'newest'
+  | 'clock'
   | 'upload'
   | 'bucket'
   | 'drill'

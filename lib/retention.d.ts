@@ -46,6 +46,8 @@ export interface PruneLine {
    * `before a collapse`, `not in the bucket yet` or `dated in the future`. Of a removed one: why each rule does not.
    */
   reasons: string[];
+  /** Its place among all that are kept and removed: 0 is the newest. */
+  place: number;
 }
 
 /**

@@ -141,6 +141,18 @@ test.each([
     /in the future/,
     { snapshots: { value: '2999-01-01T00:00:00Z' } },
   ],
+  [
+    'a snapshot that is dated before an older one',
+    'clock',
+    'warning',
+    /two \(2026-01-01 .* made after one \(2026-01-05 /,
+    {
+      backwards: {
+        snapshot: { name: 'two', createdAt: '2026-01-01T00:00:00Z' },
+        older: { name: 'one', createdAt: '2026-01-05T00:00:00Z' },
+      },
+    },
+  ],
   ['a clock that is ahead', 'clock', 'warning', /61 s ahead of/, clock(61_000), S3],
   ['a clock that is far behind', 'clock', 'problem', /900 s behind/, clock(-900_000), S3],
   ['a clock that is right', 'clock', 'ok', /agrees/, clock(-2000), S3],

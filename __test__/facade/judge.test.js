@@ -31,6 +31,7 @@ test('all is well', () => {
       'database',
       'age',
       'newest',
+      'clock',
       'upload',
       'bucket',
       'drill',
@@ -118,6 +119,14 @@ test.each([
     { ahead: { name: 'later', createdAt: ago(-20 * DAY), size: 1 } },
     4 * 3600,
     /is 4 h old, and later is dated in the future \(2026-01-30 .*clock.*delete that snapshot/,
+  ],
+  ['clock', 'ok', {}, 0, /dated before/],
+  [
+    'clock',
+    'warning',
+    { backwards: { snapshot: newest(9 * HOUR), older: { name: 'before', createdAt: ago(HOUR) } } },
+    1,
+    /^newest \(2026-01-10 .* made after before \(2026-01-10 .*clock/,
   ],
   ['newest', 'ok', { newest: null, good: null }, 0, /no snapshot yet/],
   [

@@ -43,6 +43,7 @@ function goodFacts({ counters, ...changes } = {}) {
     bad: [],
     olderBad: [],
     ahead: null,
+    backwards: null,
     newestHere: { name: 'newest', createdAt: ago(4 * HOUR), size: 58_344_448 },
     oldestHere: { name: 'oldest', createdAt: ago(30 * DAY), size: 40_000_000 },
     newestInBucket: { name: 'newest', createdAt: ago(4 * HOUR), size: 58_344_448 },

@@ -17,7 +17,10 @@ const HOURS = { h: 1, d: 24, w: 7 * 24 };
 /** By how much a clock may be fast. */
 const TOLERANCE = 15 * 60_000;
 
-/** The dates, of those given, that the policy keeps, newest first. What lies ahead is kept and counts for nothing. */
+/**
+ * The dates, of those given, that the policy keeps, newest first: of snapshots without numbers, which go by date.
+ * What lies ahead is kept and counts for nothing.
+ */
 function keptBy(policy, dates, now = new Date()) {
   const isAhead = (date) => date - now > TOLERANCE;
   const ahead = dates.filter(isAhead).sort((one, other) => other - one);
@@ -31,11 +34,22 @@ function keptOf(policy, dates) {
   for (const [rule, periodOf] of Object.entries(PERIODS)) {
     for (const date of keptByPeriod(sorted, policy[rule] ?? 0, periodOf)) kept.add(date);
   }
-  if (policy.keepWithin) {
-    const reach = Number.parseInt(policy.keepWithin, 10) * HOURS[policy.keepWithin.at(-1)] * 3_600_000;
-    for (const date of sorted) if (sorted[0] - date < reach) kept.add(date);
-  }
+  for (const date of keptWithin(sorted, policy.keepWithin)) kept.add(date);
   return sorted.filter((date) => kept.has(date));
+}
+
+/** As old as the time that snapshots were made in, without the last of the pauses that are as long as all of it. */
+function keptWithin(sorted, within) {
+  if (!within) return [];
+  const reach = Number.parseInt(within, 10) * HOURS[within.at(-1)] * 3_600_000;
+  const end = sorted.findIndex((date, index) => index > 0 && sorted[index - 1] - date >= reach);
+  if (end < 0) return sorted.filter((date) => sorted[0] - date < reach);
+  const [after, before] = [sorted.slice(0, end), sorted.slice(end)];
+  const passed = after[0] - after.at(-1);
+  return [
+    ...after.filter((date) => after[0] - date < reach),
+    ...before.filter((date) => passed + (before[0] - date) < reach),
+  ];
 }
 
 function keptByPeriod(sorted, count, periodOf) {

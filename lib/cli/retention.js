@@ -60,7 +60,7 @@ function lines({ kept, removed }) {
   const all = [
     ...kept.map((line) => ({ ...line, what: 'keep' })),
     ...removed.map((line) => ({ ...line, what: 'remove' })),
-  ].sort((one, other) => other.createdAt - one.createdAt);
+  ].sort((one, other) => one.place - other.place);
   const narrow = isNarrow();
   const rows = all.map(({ createdAt, what, name, reasons }) => {
     const why = reasons.join('; ');

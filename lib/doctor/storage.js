@@ -141,7 +141,7 @@ function bucket(storage, { bucket: name }) {
   return ok('bucket', `The bucket ${name} can be used; every check passed.`);
 }
 
-function clock({ storage, snapshots }, now) {
+function clock({ storage, snapshots, backwards }, now) {
   const time = moment(now);
   const SET = 'Set the clock, and keep it right with NTP.';
   if (new Date(now).getUTCFullYear() < FIRST_YEAR) {
@@ -152,7 +152,17 @@ function clock({ storage, snapshots }, now) {
     return problem(
       'clock',
       `The newest snapshot is of ${moment(newest)}, which is in the future: it is ${time} here.`,
-      `${SET} The newest snapshot is found by its date.`,
+      `${SET} The next snapshot is dated right.`,
+    );
+  }
+  if (backwards) {
+    const [dated, older] = [backwards.snapshot, backwards.older].map(
+      ({ name, createdAt }) => `${name} (${moment(createdAt)})`,
+    );
+    return warning(
+      'clock',
+      `${dated} was made after ${older} and is dated before it: the clock was set, or is wrong.`,
+      `${SET} The order of the snapshots does not go by their dates.`,
     );
   }
   if (!storage) return ok('clock', `It is ${time}; there is no bucket to compare with.`);

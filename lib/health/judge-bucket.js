@@ -16,7 +16,7 @@ function judgeUpload(facts, schedule, now) {
       pending.count,
     );
   }
-  const inBucket = bucketFailure ? lastSeenInBucket(facts) : (newestInBucket?.createdAt ?? null);
+  const inBucket = bucketFailure ? lastSeenInBucket(facts) : newestInBucket;
   const from = behindFrom(facts, inBucket, schedule);
   if (from !== null && now >= from) {
     return critical(
@@ -36,7 +36,9 @@ function judgeUpload(facts, schedule, now) {
   if (isBehind(facts, inBucket)) {
     return warning('upload', `${behind(inBucket, now)}: run "snapshot-writer sync".`, 0);
   }
-  const there = inBucket ? `the newest is ${age(new Date(inBucket), now)} old` : 'there is none yet';
+  const there = inBucket
+    ? `the newest is ${age(new Date(inBucket.createdAt), now)} old`
+    : 'there is none yet';
   return ok('upload', `Every snapshot that is made is in the bucket; ${there}.`, 0);
 }
 
@@ -44,7 +46,7 @@ const isOld = ({ oldest }, now) => oldest !== null && now - new Date(oldest) > D
 
 const behind = (inBucket, now) =>
   inBucket
-    ? `The newest snapshot in the bucket is ${age(new Date(inBucket), now)} old, and newer ones are here alone`
+    ? `The newest snapshot in the bucket is ${age(new Date(inBucket.createdAt), now)} old, and newer ones are here alone`
     : 'No snapshot of this database is in the bucket';
 
 function judgeBucket({ bucketFailure, pending }, now) {

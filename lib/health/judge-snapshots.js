@@ -56,7 +56,7 @@ function judgeAge({ newest, good, bad, ahead, counters: { lastFailure } }, sched
     return critical(
       'age',
       `${old}, and ${ahead.name} is dated in the future (${time(new Date(ahead.createdAt))}): a clock is or was wrong. ` +
-        `Set it right, and delete that snapshot: a restore of the newest one would take it.${failed}`,
+        `Set it right, and run "snapshot-writer create"; an old plain one stays the newest until you delete that snapshot.${failed}`,
       seconds,
     );
   }
@@ -111,4 +111,18 @@ function judgeNewest({ newest, bad, olderBad }, usesBucket) {
   return ok('newest', `${state}.`, value);
 }
 
-module.exports = { judgeAge, judgeDatabase, judgeNewest };
+/** Whether the dates go the way that the snapshots were made in. */
+function judgeClock({ backwards }) {
+  if (backwards === null) return ok('clock', 'No snapshot is dated before an older one.', 0);
+  const [dated, older] = [backwards.snapshot, backwards.older].map(
+    ({ name, createdAt }) => `${name} (${time(new Date(createdAt))})`,
+  );
+  return warning(
+    'clock',
+    `${dated} was made after ${older} and is dated before it: a clock is or was wrong. ` +
+      'The order of the snapshots does not go by their dates and is right; see that the clock is ("snapshot-writer doctor").',
+    1,
+  );
+}
+
+module.exports = { judgeAge, judgeClock, judgeDatabase, judgeNewest };

@@ -4,7 +4,7 @@
 
 const { size, age, span, time, count } = require('../words.js');
 const { judgeBucket, judgeUpload } = require('./judge-bucket.js');
-const { judgeAge, judgeDatabase, judgeNewest } = require('./judge-snapshots.js');
+const { judgeAge, judgeClock, judgeDatabase, judgeNewest } = require('./judge-snapshots.js');
 const { ok, warning, critical, worst, secondsSince, sentence } = require('./verdict.js');
 
 const DAY_MS = 24 * 60 * 60 * 1000;
@@ -19,6 +19,7 @@ function judge(facts, { now, schedule, usesBucket }) {
     ...(facts.database ? [judgeDatabase(facts)] : []),
     judgeAge(facts, schedule, now),
     judgeNewest(facts, usesBucket),
+    judgeClock(facts),
     ...(usesBucket ? [judgeUpload(facts, schedule, now), judgeBucket(facts, now)] : []),
     judgeDrill(facts, usesBucket, now),
     judgeIntegrity(facts, now),

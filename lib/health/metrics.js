@@ -120,7 +120,7 @@ function uploads(facts, { schedule, usesBucket }) {
     gauge(
       'snapshot_newest_in_bucket_timestamp',
       'When the newest snapshot in the bucket was made, as last seen, in seconds since 1970.',
-      usesBucket ? seconds(inBucket) : null,
+      usesBucket ? seconds(inBucket?.createdAt) : null,
     ),
     gauge(
       'snapshot_bucket_overdue_timestamp',

@@ -96,7 +96,7 @@ pub(crate) fn reconcile(
 }
 
 /// Two hosts may have given two snapshots of one bucket the same name; the table has room for one.
-/// The newest has it.
+/// The newest has it: the last one, for they are given oldest first.
 fn one_for_each_name(records: &[Record]) -> Vec<&Record> {
     let mut newest: HashMap<&str, &Record> = HashMap::new();
     for record in records {
@@ -108,9 +108,7 @@ fn one_for_each_name(records: &[Record]) -> Vec<&Record> {
             name = record.name,
             "two snapshots have one name; the table lists the newer one"
         );
-        if (record.created_at, &record.id) > (holder.created_at, &holder.id) {
-            *holder = record;
-        }
+        *holder = record;
     }
     records
         .iter()

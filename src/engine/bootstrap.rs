@@ -1,5 +1,6 @@
 //! Filling an empty database from the newest good snapshot.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::time::Instant;
 
@@ -17,6 +18,7 @@ use crate::error::{Code, Error, Result};
 use crate::record::Status;
 use crate::repository::identity::Beginning;
 use crate::repository::manifest::{Head, Kind};
+use crate::repository::order;
 use crate::repository::survey::{Survey, Without};
 
 /// Whether the configured database is empty; a missing file is.
@@ -50,6 +52,14 @@ pub(crate) fn bootstrap(context: &Context) -> Result<Value> {
     left_behind::wait(context, &database, Instant::now())?;
     let found = look(context, &database)?;
     let mut passed_over = found.passed_over;
+    let apart = apart(&found.candidates);
+    if let Some((one, other)) = &apart {
+        tracing::warn!(
+            one,
+            other,
+            "hosts that did not see each other both made snapshots; what only one of them has is not in the other's"
+        );
+    }
     let mut last_error = found.failure;
     for candidate in found.candidates {
         let bad = match read_all(context, &candidate) {
@@ -59,6 +69,9 @@ pub(crate) fn bootstrap(context: &Context) -> Result<Value> {
                 Ok(Some(mut value)) => {
                     if !passed_over.is_empty() {
                         value["passedOver"] = json!(passed_over);
+                    }
+                    if let Some((one, other)) = apart {
+                        value["apart"] = json!([one, other]);
                     }
                     return Ok(value);
                 }
@@ -88,6 +101,16 @@ pub(crate) fn bootstrap(context: &Context) -> Result<Value> {
             "error": error,
         }),
         None => json!({ "bootstrapped": false }),
+    })
+}
+
+/// The newest two snapshots with one number: hosts that did not see each other gave it, so both have something that
+/// the other one lacks.
+fn apart(newest_first: &[Found]) -> Option<(String, String)> {
+    let mut by_number = HashMap::new();
+    newest_first.iter().find_map(|found| {
+        let newer = by_number.insert(found.mark().sequence?, found)?;
+        Some((newer.name().to_owned(), found.name().to_owned()))
     })
 }
 
@@ -130,9 +153,7 @@ fn look(context: &Context, database: &Path) -> Result<Look> {
     let is_candidate =
         |plain: &PlainSnapshot| plain.record.status != Status::Failed && is_own_plain(plain, &identity, &heads);
     let plain = plain.into_iter().filter(is_candidate);
-    let mut all: Vec<(jiff::Timestamp, Found)> = plain
-        .map(|plain| (plain.record.created_at, Found::Plain(Box::new(plain))))
-        .collect();
+    look.candidates = plain.map(|plain| Found::Plain(Box::new(plain))).collect();
     let of_use = |head: &&Head| head.kind == Kind::Snapshot && !head.is_empty;
     let packed = match identity.beginning(heads.iter().filter(of_use).cloned().collect()) {
         Beginning::Own(heads) => heads,
@@ -164,13 +185,9 @@ fn look(context: &Context, database: &Path) -> Result<Look> {
             Vec::new()
         }
     };
-    all.extend(
-        packed
-            .into_iter()
-            .map(|head| (head.created_at, Found::Packed(Box::new(head)))),
-    );
-    all.sort_by_key(|(created_at, _)| std::cmp::Reverse(*created_at));
-    look.candidates = all.into_iter().map(|(_, found)| found).collect();
+    look.candidates
+        .extend(packed.into_iter().map(|head| Found::Packed(Box::new(head))));
+    order::newest_first(&mut look.candidates, Found::mark);
     Ok(look)
 }
 

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::Context;
-use super::find::{everything_left, retain_own_plain};
+use super::find::{everything_left, mark_of_plain, retain_own_plain};
 use crate::database::plain_snapshots::PlainSnapshot;
 use crate::error::{Result, fail};
 use crate::record::Status;
@@ -20,6 +20,7 @@ use crate::repository::clock::is_ahead;
 use crate::repository::identity::Identity;
 use crate::repository::instance::key_of;
 use crate::repository::manifest::{Head, Kind};
+use crate::repository::order::{self, Mark, Order};
 
 /// By instance (an older version wrote the lineage), what later snapshots are measured by: the newest one when a loss was acknowledged, or when
 /// a prune found none. On this host only: another one asks its own operator.
@@ -32,6 +33,8 @@ pub(crate) struct Collapse {
     pub(crate) id: Uuid,
     pub(crate) name: String,
     pub(crate) created_at: Timestamp,
+    #[serde(skip)]
+    sequence: Option<u64>,
     /// What is missing, in words, and which snapshot still has it.
     pub(crate) reason: String,
     /// The newest snapshot with content from before it: what a bootstrap would bring back.
@@ -46,6 +49,8 @@ struct Content {
     id: Uuid,
     name: String,
     created_at: Timestamp,
+    #[serde(default)]
+    sequence: Option<u64>,
     is_empty: bool,
     core_counts: BTreeMap<String, u64>,
     size: u64,
@@ -147,12 +152,16 @@ pub(crate) fn measure_by_newest(context: &Context, heads: &[Head]) -> Result<()>
         return Ok(());
     };
     let mut measures = measures(context)?;
-    let newest = contents(heads, |head| identity.owns(head)).pop();
+    let contents = contents(heads, |head| identity.owns(head));
+    let order = Order::of(contents.iter().map(Content::mark));
+    let newest = contents.last();
     // The one so far may be newer: it was deleted since.
-    let is_newer =
-        |newest: &Content| measure_of(&measures, &identity).is_none_or(|known| known.created_at < newest.created_at);
+    let is_newer = |newest: &&Content| {
+        let known = measure_of(&measures, &identity);
+        known.is_none_or(|known| order.is_before(known.mark(), newest.mark()))
+    };
     if let (Some(newest), Some(key)) = (newest.filter(is_newer), identity.key()) {
-        measures.insert(key, newest);
+        measures.insert(key, newest.clone());
         context.repository.replace_json(FILE, &measures)?;
     }
     Ok(())
@@ -160,7 +169,7 @@ pub(crate) fn measure_by_newest(context: &Context, heads: &[Head]) -> Result<()>
 
 /// Whether the loss of what `before` held had been accepted when a later snapshot was made. A measure that has
 /// content itself accepts no loss after it.
-pub(crate) fn is_accepted(context: &Context, before: &Head, later: Timestamp) -> Result<bool> {
+pub(crate) fn is_accepted(context: &Context, order: &Order, before: &Head, later: Mark) -> Result<bool> {
     let measures = measures(context)?;
     let by_instance = before
         .instance
@@ -168,14 +177,14 @@ pub(crate) fn is_accepted(context: &Context, before: &Head, later: Timestamp) ->
         .and_then(|instance| measures.get(&key_of(instance)));
     let measure = by_instance.or_else(|| measures.get(&before.lineage));
     Ok(measure.is_some_and(|measure| {
-        before.created_at < measure.created_at && (measure.is_empty || later <= measure.created_at)
+        order.is_before(before.mark(), measure.mark()) && (measure.is_empty || !order.is_before(measure.mark(), later))
     }))
 }
 
-/// Those that have a date that can be believed: every snapshot would be older than another one.
+/// Those whose place can be believed: without a number and dated in the future, one would be newer than every snapshot.
 fn measures(context: &Context) -> Result<Measures> {
     let mut measures: Measures = context.repository.read_json(FILE)?.unwrap_or_default();
-    measures.retain(|_, measure| !is_ahead(measure.created_at, Timestamp::now()));
+    measures.retain(|_, measure| has_place(measure.mark()));
     Ok(measures)
 }
 
@@ -193,15 +202,15 @@ fn measure_of<'a>(measures: &'a Measures, identity: &Identity) -> Option<&'a Con
 }
 
 fn contents(heads: &[Head], is_meant: impl Fn(&Head) -> bool) -> Vec<Content> {
-    let now = Timestamp::now();
     heads
         .iter()
         .filter(|head| is_meant(head) && head.kind == Kind::Snapshot)
-        .filter(|head| !is_ahead(head.created_at, now))
+        .filter(|head| has_place(head.mark()))
         .map(|head| Content {
             id: head.id,
             name: head.name.clone(),
             created_at: head.created_at,
+            sequence: head.sequence,
             is_empty: head.is_empty,
             core_counts: head.core_counts.clone(),
             size: head.size(),
@@ -216,7 +225,8 @@ fn newest(contents: &[Content], measure: Option<&Content>) -> Option<Collapse> {
 /// Every collapse that nobody has acknowledged. Compares each snapshot with the one before it; the first one after the
 /// measure with that, for the snapshots of its time may be gone.
 fn standing(contents: &[Content], measure: Option<&Content>) -> Vec<Collapse> {
-    let is_later = |content: &Content| measure.is_none_or(|known| content.created_at > known.created_at);
+    let order = Order::of(contents.iter().chain(measure).map(Content::mark));
+    let is_later = |content: &Content| measure.is_none_or(|known| order.is_before(known.mark(), content.mark()));
     let mut before = measure;
     let mut found = Vec::new();
     for (index, content) in contents.iter().enumerate().filter(|(_, content)| is_later(content)) {
@@ -233,10 +243,11 @@ fn standing(contents: &[Content], measure: Option<&Content>) -> Vec<Collapse> {
 /// may be all that there is.
 fn empty_after_plain(contents: &[Content], plain: &[PlainSnapshot]) -> Option<Collapse> {
     let first = contents.first()?;
-    let is_older =
-        |plain: &&PlainSnapshot| plain.record.status == Status::Completed && plain.record.created_at < first.created_at;
-    let older = plain.iter().filter(is_older);
-    let newest = older.max_by_key(|plain| plain.record.created_at)?;
+    let order = Order::of(contents.iter().map(Content::mark));
+    let is_older = |plain: &&PlainSnapshot| {
+        plain.record.status == Status::Completed && order.is_before(mark_of_plain(plain), first.mark())
+    };
+    let newest = order::newest(plain.iter().filter(is_older), |plain| mark_of_plain(plain))?;
     contents.iter().all(|content| content.is_empty).then(|| {
         let reason = format!(
             "\"{}\" is empty, as is every snapshot after it, and only old plain ones came before",
@@ -246,12 +257,36 @@ fn empty_after_plain(contents: &[Content], plain: &[PlainSnapshot]) -> Option<Co
     })
 }
 
+impl Collapse {
+    pub(crate) fn mark(&self) -> Mark {
+        Mark {
+            sequence: self.sequence,
+            created_at: self.created_at,
+            id: self.id,
+        }
+    }
+}
+
+/// Whether it can be told what came before it.
+fn has_place(mark: Mark) -> bool {
+    mark.sequence.is_some() || !is_ahead(mark.created_at, Timestamp::now())
+}
+
 impl Content {
+    fn mark(&self) -> Mark {
+        Mark {
+            sequence: self.sequence,
+            created_at: self.created_at,
+            id: self.id,
+        }
+    }
+
     fn collapse(&self, reason: String, last_good: Option<Uuid>) -> Collapse {
         Collapse {
             id: self.id,
             name: self.name.clone(),
             created_at: self.created_at,
+            sequence: self.sequence,
             reason,
             last_good,
         }

@@ -9,6 +9,7 @@ fn content(hour: i64, rows: u64, size: u64) -> Content {
         id: Uuid::from_u128(hour as u128),
         name: format!("at-{hour}"),
         created_at: Timestamp::from_second(1_800_000_000 + hour * 3600).unwrap(),
+        sequence: None,
         is_empty: rows == 0,
         core_counts: BTreeMap::from([("Reality".to_owned(), rows / 2), ("Path".to_owned(), rows - rows / 2)]),
         size,

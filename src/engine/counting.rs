@@ -5,15 +5,18 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use jiff::Timestamp;
+use serde::Deserialize;
 use serde_json::Value;
+use uuid::Uuid;
 
 use super::{Context, create};
 use crate::config::Check;
 use crate::error::{Code, Error, Result};
 use crate::repository::Repository;
 use crate::repository::counters::{self, Counters, Failure, InBucket, Note};
+use crate::repository::drills::Subject;
 use crate::repository::manifest::{self, Kind};
+use crate::repository::order::{self, Mark};
 use crate::repository::survey::{self, Listed, Survey};
 use crate::repository::tiers::Tier;
 use crate::storage::Store;
@@ -111,7 +114,7 @@ impl Counting {
                     counters.failed += 1;
                     counters.upload_failures += u64::from(code == Code::UploadFailed);
                     if code == Code::CheckFailed || code.is_damage() {
-                        counters.examined(false, create::now(), level);
+                        counters.found_damaged(create::now(), level);
                     }
                     note_failure(counters, code);
                 });
@@ -144,10 +147,15 @@ impl Counting {
                 Some("failed") => Some(false),
                 _ => None,
             });
-        let image_of = drill["snapshot"]["createdAt"].as_str().and_then(|at| at.parse().ok());
-        if let (Some(healthy), Some(image_of), false) = (integrity, image_of, self.is_foreign(drill)) {
+        let snapshot: Option<Subject> = Subject::deserialize(&drill["snapshot"]).ok();
+        if let (Some(healthy), Some(snapshot), false) = (integrity, snapshot, self.is_foreign(drill)) {
+            let image = Mark {
+                sequence: snapshot.sequence,
+                created_at: snapshot.created_at,
+                id: Uuid::nil(),
+            };
             self.tally
-                .add(move |counters| counters.examined(healthy, image_of, Check::Full));
+                .add(move |counters| counters.examined(healthy, image, Check::Full));
         }
     }
 
@@ -170,6 +178,7 @@ impl Counting {
             let (manifests, packs) = (bucket.list("snapshots/")?, bucket.list("packs/")?);
             let ids = manifests.iter().filter_map(|object| manifest::parse_key(&object.key));
             let ids: BTreeSet<_> = ids.map(|(id, _)| id).collect();
+            let newest = self.newest(&survey::remember(&self.repository, manifests.clone())?)?;
             let (snapshots, bytes) = (
                 ids.len(),
                 manifests.iter().chain(&packs).map(|object| object.size).sum(),
@@ -177,7 +186,8 @@ impl Counting {
             Ok::<_, Error>(InBucket {
                 snapshots: snapshots as u64,
                 bytes,
-                newest: self.newest(&survey::remember(&self.repository, manifests)?)?,
+                newest: newest.map(|newest| newest.created_at),
+                sequence: newest.and_then(|newest| newest.sequence),
             })
         })();
         if let Ok(seen) = seen {
@@ -185,15 +195,15 @@ impl Counting {
         }
     }
 
-    /// When the newest snapshot of the database was made that the bucket has.
-    fn newest(&self, survey: &Survey) -> Result<Option<Timestamp>> {
+    /// The newest snapshot of the database that the bucket has.
+    fn newest(&self, survey: &Survey) -> Result<Option<Mark>> {
         let own = self.context.identity_if_any(&survey.known_heads())?;
         let is_meant = |listed: &&Listed| {
             let is_own = own.as_ref().is_none_or(|own| own.owns(&listed.head));
             is_own && listed.head.kind == Kind::Snapshot && listed.tiers.contains(&Tier::S3)
         };
         let in_bucket = survey.snapshots.iter().filter(is_meant);
-        Ok(in_bucket.map(|listed| listed.head.created_at).max())
+        Ok(order::newest(in_bucket.map(|listed| listed.head.mark()), |mark| *mark))
     }
 }
 

@@ -22,8 +22,10 @@ use crate::record::Record;
 use crate::repository::cache;
 use crate::repository::identity::Identity;
 use crate::repository::manifest::{self, Description, Head, Kind};
+use crate::repository::order::Order;
 use crate::repository::packed_pages::PackedPages;
 use crate::repository::restores::{self, Outcome};
+use crate::repository::sequence;
 
 /// Makes a snapshot of the configured database.
 pub(crate) fn create(context: &Context, name: Option<&str>) -> Result<Record> {
@@ -67,6 +69,7 @@ pub(crate) fn store(
     names::check_free(&name, is_taken)?;
     let id = Uuid::new_v4();
     let identity = context.identity(&elsewhere.heads)?;
+    let sequence = sequence::next(&context.repository, &elsewhere.heads);
     let made = make(
         context,
         source,
@@ -77,6 +80,7 @@ pub(crate) fn store(
             name: name.clone(),
             kind: Kind::Snapshot,
             check: context.config.check,
+            sequence,
             created_at,
         },
     );
@@ -116,13 +120,13 @@ fn may_still_take(error: &Error) -> bool {
 /// From here on the snapshot is there, whatever becomes of its upload.
 fn count(context: &Context, head: &Head) {
     let (created_at, size, added) = (head.created_at, head.size(), head.stored_bytes);
-    let level = context.config.check;
+    let (image, level) = (head.mark(), context.config.check);
     context.tally.add(move |counters| {
-        counters.last_created = counters.last_created.max(Some(created_at));
+        counters.last_created = Some(created_at);
         counters.last_size = Some(size);
         counters.added_bytes += added;
         if level != Check::None {
-            counters.examined(true, created_at, level);
+            counters.examined(true, image, level);
         }
     });
 }
@@ -158,6 +162,7 @@ pub(crate) struct New {
     pub(crate) name: String,
     pub(crate) kind: Kind,
     pub(crate) check: Check,
+    pub(crate) sequence: u64,
     pub(crate) created_at: Timestamp,
 }
 
@@ -207,11 +212,12 @@ fn lineage_of(context: &Context, identity: &Identity, captured: &Captured) -> Re
 /// since. `None`: nobody knows.
 fn nearest<'a>(context: &Context, database: &Path, identity: &Identity, heads: &'a [Head]) -> Result<Option<&'a Head>> {
     let newest = heads.iter().rev().find(|head| identity.is_mine(head));
+    let order = Order::of(heads.iter().map(Head::mark));
     let restored = restores::all(&context.repository)?
         .into_iter()
         .rev()
         .find(|restore| restore.database == database && restore.outcome == Outcome::Done)
-        .filter(|restore| newest.is_none_or(|head| head.created_at < restore.at));
+        .filter(|restore| newest.is_none_or(|head| order.is_before(head.mark(), restore.mark())));
     Ok(restored
         .and_then(|restore| heads.iter().find(|head| head.id == restore.snapshot))
         .or(newest))
@@ -289,6 +295,7 @@ pub(crate) fn publish(
             new.name
         },
         kind,
+        sequence: Some(new.sequence),
         created_at: new.created_at,
         lineage,
         instance: identity.instance.clone(),

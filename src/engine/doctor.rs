@@ -15,6 +15,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::standing::Backwards;
 use super::{Context, Host};
 use crate::config::Config;
 use crate::database::libraries::{Library, Scanner};
@@ -45,7 +46,9 @@ pub(crate) fn doctor(config: Config, host: Arc<dyn Host>, with_repository: bool)
         facts["repository"] = json!(repository(&config.snapshot_dir));
         match Context::new(config, host) {
             Ok(context) => {
-                facts["snapshots"] = fact(newest_snapshot(&context));
+                let heads = context.repository.local_heads();
+                facts["backwards"] = json!(heads.as_ref().ok().and_then(|heads| Backwards::among(heads)));
+                facts["snapshots"] = fact(heads.map(|heads| heads.last().map(|head| head.created_at)));
                 facts["storage"] = json!(context.repository.bucket().map(storage));
             }
             Err(error) => facts["snapshots"] = fact::<()>(Err(error)),
@@ -222,12 +225,6 @@ fn repository(root: &Path) -> Place {
             .filter(|path| !may_write(path))
             .collect(),
     }
-}
-
-/// When the newest local snapshot was made: a clock that was set back shows there.
-fn newest_snapshot(context: &Context) -> Result<Option<Timestamp>> {
-    let heads = context.repository.local_heads()?;
-    Ok(heads.last().map(|head| head.created_at))
 }
 
 fn storage(bucket: &S3Store) -> Value {

@@ -126,6 +126,7 @@ fn conduct(context: &Context, request: &Request, assertions: &[Assertion], drill
         name: found.name().to_owned(),
         id: found.id(),
         created_at,
+        sequence: found.mark().sequence,
     });
     drill.rpo_ms = Some(drill.at.duration_since(created_at).as_millis().max(0) as u64);
     let target = open(context, &found, lock)?;

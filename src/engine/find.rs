@@ -13,6 +13,7 @@ use crate::record::Record;
 use crate::repository::Repository;
 use crate::repository::identity::Identity;
 use crate::repository::manifest::{self, Head};
+use crate::repository::order::Mark;
 use crate::repository::survey::{self, Survey, Without};
 use crate::repository::tiers::Tier;
 use crate::storage::Store;
@@ -60,6 +61,18 @@ impl Found {
             Self::Packed(head) => head.created_at,
             Self::Plain(plain) => plain.record.created_at,
             Self::Backup(backup) => backup.head.created_at,
+        }
+    }
+
+    /// What orders it. Numbers of backups are of a repository of their own, and say nothing among snapshots.
+    pub(crate) fn mark(&self) -> Mark {
+        match self {
+            Self::Packed(head) => head.mark(),
+            Self::Plain(plain) => mark_of_plain(plain),
+            Self::Backup(backup) => Mark {
+                sequence: None,
+                ..backup.head.mark()
+            },
         }
     }
 
@@ -193,6 +206,15 @@ pub(crate) fn everything_left_without(context: &Context, without: Without) -> Re
     let (mut survey, mut plain) = look_without(context, &catalog::rows(context), without)?;
     trash.take_out_of(&mut survey, &mut plain);
     Ok((survey, plain))
+}
+
+/// What orders an old plain snapshot: it never has a number.
+pub(crate) fn mark_of_plain(plain: &PlainSnapshot) -> Mark {
+    Mark {
+        sequence: None,
+        created_at: plain.record.created_at,
+        id: plain.note_id(),
+    }
 }
 
 /// Where a copy of an old plain snapshot is.

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::Context;
@@ -16,6 +15,7 @@ use crate::error::{Code, Error, Result};
 use crate::record::Status;
 use crate::repository::identity::Beginning;
 use crate::repository::manifest::{Head, Kind};
+use crate::repository::order;
 use crate::repository::survey::{self, Without};
 
 /// What there may be to take a database back to.
@@ -29,7 +29,7 @@ pub(crate) struct Candidates {
 /// Backups in `own`, and snapshots of every kind in `main`, of this database. Safety snapshots too:
 /// that of the failed restore is what the database held before it.
 pub(crate) fn newest_first(main: &Context, own: &Context) -> Result<Candidates> {
-    let mut all: Vec<(Timestamp, Found)> = Vec::new();
+    let mut all: Vec<Found> = Vec::new();
     let backups = survey::local_without(&own.repository, Without::Unreadable)?;
     let (survey, plain) = everything_left_without(main, Without::Unreadable)?;
     let damaged = backups.damaged.iter().chain(&survey.damaged);
@@ -37,23 +37,20 @@ pub(crate) fn newest_first(main: &Context, own: &Context) -> Result<Candidates> 
         .map(|(id, error)| format!("manifest {id}: {}", error.story()))
         .collect();
     for head in of_database(own, backups.into_heads())? {
-        all.push((head.created_at, Found::backup(head, &own.repository)));
+        all.push(Found::backup(head, &own.repository));
     }
     let main_heads = survey.into_heads();
     let identity = main.identity(&main_heads)?;
     for head in of_database(main, main_heads.clone())? {
-        all.push((head.created_at, Found::Packed(Box::new(head))));
+        all.push(Found::Packed(Box::new(head)));
     }
     for plain in plain {
         if plain.record.status != Status::Failed && is_own_plain(&plain, &identity, &main_heads) {
-            all.push((plain.record.created_at, Found::Plain(Box::new(plain))));
+            all.push(Found::Plain(Box::new(plain)));
         }
     }
-    all.sort_by_key(|(created_at, _)| std::cmp::Reverse(*created_at));
-    Ok(Candidates {
-        found: all.into_iter().map(|(_, found)| found).collect(),
-        unreadable,
-    })
+    order::newest_first(&mut all, Found::mark);
+    Ok(Candidates { found: all, unreadable })
 }
 
 /// Snapshots of the database that hold something. A lost database that was snapshotted empty is

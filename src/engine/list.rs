@@ -5,12 +5,13 @@ use uuid::Uuid;
 
 use super::Context;
 use super::catalog::{self, Journal};
-use super::find::{everything, find, tier_of};
+use super::find::{everything, find, mark_of_plain, tier_of};
 use super::pins::Pins;
 use super::trash::Trash;
 use crate::database::plain_snapshots::PlainSnapshot;
 use crate::error::{Result, fail};
 use crate::repository::manifest;
+use crate::repository::order::{self, Mark};
 use crate::repository::survey::{Listed, Survey};
 use crate::repository::tiers::Tier;
 use crate::storage::{Object, Store};
@@ -34,20 +35,22 @@ pub(crate) fn infos(
         None => Pins::read(context)?,
         Some(_) => Pins::of_this_host(context)?,
     };
-    let mut all: Vec<(jiff::Timestamp, Value)> = Vec::new();
-    let mut add = |created_at, id, tiers: &[Tier], is_left: bool, mut info: Value| {
+    let mut all: Vec<(Mark, Value)> = Vec::new();
+    let mut add = |mark: Mark, tiers: &[Tier], is_left: bool, mut info: Value| {
+        let id = mark.id;
+        info["sequence"] = json!(mark.sequence);
         info["tiers"] = json!(tiers);
         info["pinned"] = json!(pins.contains(id));
         info["deletedAt"] = json!(trash.deleted_at(id).filter(|_| !is_left));
         if is_left || with_deleted {
-            all.push((created_at, info));
+            all.push((mark, info));
         }
     };
     for listed in &survey.snapshots {
         let left = trash.tiers_left(listed);
         let tiers = if left.is_empty() { &listed.tiers } else { &left };
         let info = packed(context, listed, &journal);
-        add(listed.head.created_at, listed.head.id, tiers, !left.is_empty(), info);
+        add(listed.head.mark(), tiers, !left.is_empty(), info);
     }
     for copies in copies(plain) {
         let left: Vec<&PlainSnapshot> = copies.iter().copied().filter(|copy| !trash.holds_plain(copy)).collect();
@@ -55,15 +58,9 @@ pub(crate) fn infos(
         let shown = if is_left { left } else { copies };
         let tiers: Vec<Tier> = shown.iter().map(|copy| tier_of(copy)).collect();
         let plain = shown[0];
-        add(
-            plain.record.created_at,
-            plain.note_id(),
-            &tiers,
-            is_left,
-            plain_info(plain),
-        );
+        add(mark_of_plain(plain), &tiers, is_left, plain_info(plain));
     }
-    all.sort_by_key(|(created_at, _)| std::cmp::Reverse(*created_at));
+    order::newest_first(&mut all, |(mark, _)| *mark);
     Ok(all.into_iter().map(|(_, info)| info).collect())
 }
 

@@ -18,6 +18,7 @@ use crate::record::{Record, Status};
 use crate::repository::bucket::lease;
 use crate::repository::identity::Identity;
 use crate::repository::manifest::{Head, Kind};
+use crate::repository::order::{self, Mark, Order};
 use crate::repository::retention::Policy;
 use crate::repository::survey::{Listed, Survey};
 use crate::repository::tiers::Tier;
@@ -30,11 +31,15 @@ mod protection;
 pub(crate) struct Line {
     pub(crate) name: String,
     pub(crate) created_at: Timestamp,
+    /// Its place among all that are told, 0 for the newest.
+    pub(crate) place: usize,
     /// Where it stays or goes.
     pub(crate) tiers: Vec<Tier>,
     pub(crate) reasons: Vec<String>,
     #[serde(skip)]
     pub(crate) id: Uuid,
+    #[serde(skip)]
+    pub(crate) sequence: Option<u64>,
     /// Of an old plain snapshot.
     #[serde(skip)]
     pub(crate) plain: Option<Box<Record>>,
@@ -58,6 +63,8 @@ pub(crate) struct Plan {
     /// What others made, which nobody but them removes.
     foreign: BTreeSet<Uuid>,
     pins: Pins,
+    /// Of all snapshots of the database, the trash included.
+    order: Order,
     /// What the trash of a tier must not lose.
     last_good: Vec<(Tier, Uuid)>,
     /// What it was made from, without the trash.
@@ -83,6 +90,7 @@ impl Plan {
             .collect();
         retain_own_plain(&mut plain, Some(&identity), &survey.known_heads());
         let all = lines(&survey, &plain, &identity);
+        let order = Order::of(all.iter().map(Line::mark));
         trash.take_out_of(&mut survey, &mut plain);
         let is_whole = survey.bucket_failure.is_none();
         let mut pins = match is_whole {
@@ -103,6 +111,7 @@ impl Plan {
             pins: &pins,
             pending: &upload::pending(context)?,
             collapse: collapse.as_ref(),
+            order: &order,
             now: Timestamp::now(),
         };
         let last_good = protection.last_good(&left, &thrown_away);
@@ -117,6 +126,7 @@ impl Plan {
             identity,
             foreign,
             pins,
+            order,
             last_good,
             heads,
             manifests,
@@ -132,7 +142,7 @@ impl Plan {
 
     /// Whether what is in the trash of a tier may be deleted for real.
     pub(crate) fn may_sweep(&self, tier: Tier, id: Uuid, note: &Note) -> bool {
-        let is_before = |first: &Collapse| note.created_at < first.created_at;
+        let is_before = |first: &Collapse| self.order.is_before(note.mark(id), first.mark());
         note.is_of(&self.identity)
             && !self.foreign.contains(&id)
             && !self.pins.contains(id)
@@ -151,13 +161,23 @@ impl Plan {
 }
 
 impl Line {
+    pub(crate) fn mark(&self) -> Mark {
+        Mark {
+            sequence: self.sequence,
+            created_at: self.created_at,
+            id: self.id,
+        }
+    }
+
     fn of(listed: &Listed) -> Self {
         Self {
             name: listed.head.name.clone(),
             created_at: listed.head.created_at,
+            place: 0,
             tiers: listed.tiers.clone(),
             reasons: Vec::new(),
             id: listed.head.id,
+            sequence: listed.head.sequence,
             plain: None,
             is_empty: listed.head.is_empty,
         }
@@ -167,9 +187,11 @@ impl Line {
         Self {
             name: plain.record.name.clone(),
             created_at: plain.record.created_at,
+            place: 0,
             tiers: vec![tier_of(plain)],
             reasons: Vec::new(),
             id: plain.note_id(),
+            sequence: None,
             plain: Some(Box::new(plain.record.clone())),
             is_empty: false,
         }
@@ -187,7 +209,10 @@ fn lines(survey: &Survey, plain: &[PlainSnapshot], identity: &Identity) -> Vec<L
             None => lines.push(line),
         }
     }
-    lines.sort_by_key(|line| std::cmp::Reverse((line.created_at, line.id)));
+    order::newest_first(&mut lines, Line::mark);
+    for (place, line) in lines.iter_mut().enumerate() {
+        line.place = place;
+    }
     lines
 }
 

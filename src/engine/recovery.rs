@@ -23,6 +23,7 @@ use crate::error::{Code, Error, Result, fail};
 use crate::repository::manifest::{self, Head, Kind};
 use crate::repository::operations::{self, Operation};
 use crate::repository::restores::{self, Outcome, Restore};
+use crate::repository::sequence;
 
 /// How often a database is judged that changes before it can be taken back.
 const JUDGEMENTS: u32 = 3;
@@ -74,6 +75,7 @@ impl<'a> Recovery<'a> {
             name: name.clone(),
             kind: Kind::Safety,
             check: context.config.check,
+            sequence: sequence::next(&context.repository, &[]),
             created_at,
         };
         let note = Operation {

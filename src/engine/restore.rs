@@ -23,6 +23,7 @@ use crate::failpoint;
 use crate::record::{Record, RestoreStatus};
 use crate::repository::lineage;
 use crate::repository::restores::{self, Outcome, Restore};
+use crate::repository::sequence;
 
 /// Restores the configured database from the snapshot of that name.
 pub(crate) fn restore(context: &Context, name: &str, foreign: bool) -> Result<Record> {
@@ -68,7 +69,7 @@ pub(crate) fn restore_found(context: &Context, database: &Path, found: &Found) -
 /// As [`restore_found`], over a database that is what `only` says; `None` when it is not.
 pub(crate) fn restore_only(context: &Context, database: &Path, found: &Found, only: Only) -> Result<Option<Restored>> {
     check_restorable(found)?;
-    let mut entry = begin_entry(database, found);
+    let mut entry = begin_entry(context, database, found);
     let outcome =
         open_target(context, found).and_then(|mut target| apply(context, database, only, &mut target, &mut entry));
     match outcome {
@@ -186,6 +187,7 @@ fn finish(context: &Context, database: &Path, found: &Found, entry: &mut Restore
     failpoint::reached("restore.before-outcome")?;
     entry.outcome = Outcome::Done;
     entry.at = create::now();
+    entry.sequence = Some(sequence::next(&context.repository, &[]));
     entry.save(&context.repository)?;
     restores::trim(&context.repository)?;
     failpoint::reached("restore.before-row")?;
@@ -237,7 +239,7 @@ pub(crate) fn assembled_prefix(entry: &Restore) -> String {
     format!(".snapshot-writer-{}-", entry.id)
 }
 
-fn begin_entry(database: &Path, found: &Found) -> Restore {
+fn begin_entry(context: &Context, database: &Path, found: &Found) -> Restore {
     let (snapshot, snapshot_name) = match found {
         Found::Packed(head) => (head.id, head.name.clone()),
         Found::Backup(backup) => (backup.head.id, backup.head.name.clone()),
@@ -257,6 +259,7 @@ fn begin_entry(database: &Path, found: &Found) -> Restore {
         outcome: Outcome::Begun,
         message: None,
         at: create::now(),
+        sequence: Some(sequence::next(&context.repository, &[])),
         mirrored: false,
         undone: false,
     }

@@ -18,6 +18,7 @@ use crate::error::{Code, Error, Result, fail};
 use crate::repository::manifest::{self, Description, Head, Kind};
 use crate::repository::pack::PackEntry;
 use crate::repository::page_table::PageTable;
+use crate::repository::sequence;
 use crate::repository::snapshot::Snapshot;
 
 /// What could be done before the write lock.
@@ -52,6 +53,7 @@ pub(crate) fn store(context: &Context, database: &Path, live: &Live, stale: Opti
         name: names::generate("safety", created_at, |name| heads.iter().any(|head| head.name == name)),
         kind: Kind::Safety,
         check: Check::None,
+        sequence: sequence::next(&context.repository, &[]),
         created_at,
     };
     let identity = context.identity_at(database, &heads)?;
@@ -173,6 +175,7 @@ pub(crate) fn complete(context: &Context, database: &Path, lock: &WriteLock, bef
         generation: 1,
         name: names::generate("safety", created_at, |name| heads.iter().any(|head| head.name == name)),
         kind: Kind::Safety,
+        sequence: Some(sequence::next(&context.repository, &[])),
         created_at,
         lineage,
         instance: identity.instance.clone(),

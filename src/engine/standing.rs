@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use serde::Serialize;
+use uuid::Uuid;
 
 use super::known_damage::KnownDamage;
 use crate::database::plain_snapshots::{Place, PlainSnapshot};
@@ -12,13 +13,17 @@ use crate::record::Status;
 use crate::repository::Repository;
 use crate::repository::clock::is_ahead;
 use crate::repository::manifest::Head;
+use crate::repository::order::{self, Mark};
 
 /// A snapshot that is complete.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Snapshot {
     pub(super) name: String,
     pub(super) created_at: Timestamp,
+    pub(super) sequence: Option<u64>,
+    #[serde(skip)]
+    pub(super) id: Uuid,
     pub(super) size: u64,
     /// What SQLite could not judge when it was made.
     pub(super) unjudged: Vec<String>,
@@ -35,8 +40,44 @@ pub(super) struct Standing {
     pub(super) bad: Vec<String>,
     /// What verifications said against older ones, newest first.
     pub(super) older_bad: Vec<String>,
-    /// Newest one that is dated in the future.
+    /// Newest one that is dated in the future, if it is newer than the good one.
     pub(super) ahead: Option<Snapshot>,
+    /// Where a date went backwards last.
+    pub(super) backwards: Option<Backwards>,
+}
+
+/// A snapshot that is dated before an older one: one of two clocks was wrong.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Backwards {
+    pub(super) snapshot: Snapshot,
+    /// The one with the latest date of all that are older.
+    pub(super) older: Snapshot,
+}
+
+impl Backwards {
+    /// Among snapshots of every database: they were dated by one clock.
+    pub(super) fn among(heads: &[Head]) -> Option<Self> {
+        let snapshots: Vec<Snapshot> = heads.iter().map(Snapshot::packed).collect();
+        Self::newest(snapshots.iter())
+    }
+
+    /// The newest of them. Of what has no number, the date is all that orders it.
+    fn newest<'a>(oldest_first: impl Iterator<Item = &'a Snapshot>) -> Option<Self> {
+        let mut latest: Option<&Snapshot> = None;
+        let mut found = None;
+        for snapshot in oldest_first.filter(|snapshot| snapshot.sequence.is_some()) {
+            match latest {
+                Some(older) if is_ahead(older.created_at, snapshot.created_at) => found = Some((snapshot, older)),
+                Some(older) if older.created_at > snapshot.created_at => {}
+                _ => latest = Some(snapshot),
+            }
+        }
+        found.map(|(snapshot, older)| Self {
+            snapshot: snapshot.clone(),
+            older: older.clone(),
+        })
+    }
 }
 
 impl Snapshot {
@@ -44,8 +85,18 @@ impl Snapshot {
         Self {
             name: head.name.clone(),
             created_at: head.created_at,
+            sequence: head.sequence,
+            id: head.id,
             size: head.size(),
             unjudged: head.unjudged.clone(),
+        }
+    }
+
+    pub(super) fn mark(&self) -> Mark {
+        Mark {
+            sequence: self.sequence,
+            created_at: self.created_at,
+            id: self.id,
         }
     }
 
@@ -55,6 +106,8 @@ impl Snapshot {
         (record.status == Status::Completed).then(|| Self {
             name: record.name.clone(),
             created_at: record.created_at,
+            sequence: None,
+            id: plain.note_id(),
             size: record.size,
             unjudged: Vec::new(),
         })
@@ -70,7 +123,7 @@ pub(super) fn complete<'a>(
 }
 
 pub(super) fn newest<'a>(heads: &[&Head], plain: impl Iterator<Item = &'a PlainSnapshot>) -> Option<Snapshot> {
-    complete(heads, plain).max_by_key(|snapshot| snapshot.created_at)
+    order::newest(complete(heads, plain), Snapshot::mark)
 }
 
 /// Looks for the newest snapshot that is good. `here`: those of the local tier.
@@ -85,27 +138,29 @@ impl Standing {
         let known = KnownDamage::read(repository)?;
         let packed = heads.iter().map(|head| {
             let local = here.iter().find(|local| local.id == head.id).copied();
-            (Snapshot::packed(head), head.id, local.is_some(), local)
+            (Snapshot::packed(head), local.is_some(), local)
         });
         let plain = plain.iter().filter_map(|plain| {
             let is_here = matches!(plain.place, Place::File(_));
-            Some((Snapshot::plain(plain)?, plain.note_id(), is_here, None))
+            Some((Snapshot::plain(plain)?, is_here, None))
         });
         let mut candidates: Vec<_> = packed.chain(plain).collect();
-        candidates.sort_by_key(|(snapshot, ..)| std::cmp::Reverse(snapshot.created_at));
+        order::newest_first(&mut candidates, |(snapshot, ..)| snapshot.mark());
         // Of an old plain one both copies are told, the file first.
         let mut seen = BTreeSet::new();
-        candidates.retain(|(_, id, ..)| seen.insert(*id));
+        candidates.retain(|(snapshot, ..)| seen.insert(snapshot.id));
         let (mut standing, mut is_found) = (Self::default(), false);
-        for (snapshot, id, is_here, local) in candidates {
-            let is_ahead = is_ahead(snapshot.created_at, now);
-            if is_ahead {
-                standing.ahead.get_or_insert_with(|| snapshot.clone());
-            }
+        standing.backwards = Backwards::newest(candidates.iter().rev().map(|(snapshot, ..)| snapshot));
+        for (snapshot, is_here, local) in candidates {
+            let id = snapshot.id;
             let told = |reason| format!("{}: {reason}", snapshot.name);
             if is_found {
                 standing.older_bad.extend(known.noted(id, is_here).map(told));
                 continue;
+            }
+            let is_ahead = is_ahead(snapshot.created_at, now);
+            if is_ahead {
+                standing.ahead.get_or_insert_with(|| snapshot.clone());
             }
             match known.of(id, is_here, local)? {
                 Some(reason) => standing.bad.push(told(reason)),

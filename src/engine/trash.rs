@@ -21,6 +21,7 @@ use crate::record::Record;
 use crate::repository::bucket::lease::Lease;
 use crate::repository::bucket::tombstones;
 use crate::repository::identity::Identity;
+use crate::repository::order::{self, Mark};
 use crate::repository::survey::{Listed, Survey};
 use crate::repository::tiers::Tier;
 use crate::storage::S3Store;
@@ -33,6 +34,8 @@ const NOTES: &str = "local/trash/";
 pub(crate) struct Note {
     pub(crate) name: String,
     pub(crate) created_at: Timestamp,
+    #[serde(default)]
+    sequence: Option<u64>,
     /// Of the database that it was removed for. `None`: that had no lineage, which only old plain snapshots
     /// can be removed for; any database may sweep it, as any may have put it there.
     lineage: Option<Uuid>,
@@ -52,6 +55,7 @@ impl Note {
         let mut note = known.unwrap_or_else(|| Self {
             name: line.name.clone(),
             created_at: line.created_at,
+            sequence: line.sequence,
             lineage: identity.lineage,
             instance: identity.instance.clone(),
             deleted_at: BTreeMap::new(),
@@ -61,6 +65,15 @@ impl Note {
             note.deleted_at.entry(*tier).or_insert_with(Timestamp::now);
         }
         note
+    }
+
+    /// What orders the snapshot of that id.
+    pub(crate) fn mark(&self, id: Uuid) -> Mark {
+        Mark {
+            sequence: self.sequence,
+            created_at: self.created_at,
+            id,
+        }
     }
 
     /// Whether that database removes it for good.
@@ -161,7 +174,7 @@ impl Trash {
         let now = Timestamp::now();
         let due = self.0.iter().filter(|(_, note)| note.is_due(tier, grace, now));
         let mut due: Vec<(Uuid, Note)> = due.map(|(id, note)| (*id, note.clone())).collect();
-        due.sort_by_key(|(_, note)| note.created_at);
+        order::oldest_first(&mut due, |(id, note)| note.mark(*id));
         due
     }
 

@@ -98,10 +98,10 @@ fn examine(context: &Context, found: &Found, level: Level) -> Result<Verdict> {
     if let Found::Packed(head) = found
         && health::is_ours(context, head)
     {
-        let (healthy, image_of) = (damage.is_none(), head.created_at);
+        let (healthy, image) = (damage.is_none(), head.mark());
         context
             .tally
-            .add(move |counters| counters.examined(healthy, image_of, Check::Full));
+            .add(move |counters| counters.examined(healthy, image, Check::Full));
     }
     let foreign_keys = check::check_foreign_keys(&image)?;
     unjudged.extend(foreign_keys.unjudged);

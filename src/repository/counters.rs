@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use super::folder::Repository;
 use super::lock::{Lock, Mode, Subject};
+use super::order::Mark;
 use crate::config::Check;
 use crate::error::{Code, Error, Result};
 use crate::failpoint;
@@ -76,6 +77,9 @@ pub(crate) struct Integrity {
     pub(crate) healthy: bool,
     /// When the database was like that image.
     pub(crate) image_of: Timestamp,
+    /// The number of its snapshot (`order.rs`).
+    #[serde(default)]
+    pub(crate) sequence: Option<u64>,
     /// How thoroughly it looked; of damage, how thoroughly it has to look to say that it is gone.
     pub(crate) level: Check,
 }
@@ -88,6 +92,9 @@ pub(crate) struct InBucket {
     /// When the newest one of the database was made.
     #[serde(default)]
     pub(crate) newest: Option<Timestamp>,
+    /// Its number (`order.rs`).
+    #[serde(default)]
+    pub(crate) sequence: Option<u64>,
 }
 
 impl Counters {
@@ -100,16 +107,31 @@ impl Counters {
         self.created += 1;
     }
 
+    /// The database itself was found damaged. Nothing that is known of it is newer.
+    pub(crate) fn found_damaged(&mut self, now: Timestamp, level: Check) {
+        let image = Mark {
+            sequence: self.integrity.and_then(|known| known.sequence),
+            created_at: now,
+            id: Uuid::nil(),
+        };
+        self.examined(false, image, level);
+    }
+
     /// An image was checked. The newest image decides: that an old snapshot is good says nothing of a database
     /// that was damaged since. And a check that would not have found the damage does not say that it is gone.
-    pub(crate) fn examined(&mut self, healthy: bool, image_of: Timestamp, level: Check) {
+    pub(crate) fn examined(&mut self, healthy: bool, image: Mark, level: Check) {
         let found = Integrity {
             healthy,
-            image_of,
+            image_of: image.created_at,
+            sequence: image.sequence,
             level,
         };
+        let is_older = |known: Integrity| match (image.sequence, known.sequence) {
+            (Some(number), Some(known)) => number < known,
+            _ => image.created_at < known.image_of,
+        };
         self.integrity = match self.integrity {
-            Some(known) if image_of < known.image_of => Some(known),
+            Some(known) if is_older(known) => Some(known),
             Some(known) if !known.healthy && level < known.level => match healthy {
                 true => Some(known),
                 false => Some(Integrity {

@@ -68,7 +68,7 @@ fn durations_are_divided_by_their_upper_bounds() {
 fn the_newest_image_that_was_checked_decides() {
     let mut counters = Counters::default();
     let mut examined = |healthy, second| {
-        counters.examined(healthy, moment(second), Check::Quick);
+        counters.examined(healthy, image(None, second), Check::Quick);
         counters.integrity.unwrap().healthy
     };
     examined(true, 20);
@@ -79,10 +79,31 @@ fn the_newest_image_that_was_checked_decides() {
 }
 
 #[test]
+fn an_image_that_was_made_later_counts_though_it_is_dated_earlier() {
+    let mut counters = Counters::default();
+    let mut examined = |healthy, number, second| {
+        counters.examined(healthy, image(Some(number), second), Check::Quick);
+        counters.integrity.unwrap().healthy
+    };
+    examined(true, 1, 20);
+    assert!(!examined(false, 2, 10), "the clock was set back");
+    assert!(!examined(true, 1, 30), "looked at again");
+    assert!(examined(true, 3, 12));
+}
+
+fn image(sequence: Option<u64>, second: i64) -> Mark {
+    Mark {
+        sequence,
+        created_at: moment(second),
+        id: Uuid::nil(),
+    }
+}
+
+#[test]
 fn damage_is_gone_when_a_check_that_would_have_found_it_says_so() {
     let mut counters = Counters::default();
     let mut examined = |healthy, second, level| {
-        counters.examined(healthy, moment(second), level);
+        counters.examined(healthy, image(None, second), level);
         counters.integrity.unwrap().healthy
     };
     assert!(examined(true, 10, Check::Full));

@@ -51,6 +51,8 @@ pub(crate) struct Subject {
     pub(crate) name: String,
     pub(crate) id: String,
     pub(crate) created_at: Timestamp,
+    #[serde(default)]
+    pub(crate) sequence: Option<u64>,
 }
 
 impl Drill {

@@ -46,6 +46,9 @@ pub(crate) struct Description {
     pub(crate) generation: u32,
     pub(crate) name: String,
     pub(crate) kind: Kind,
+    /// Its number in the order of things (`order.rs`); manifests of earlier versions have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) sequence: Option<u64>,
     pub(crate) created_at: Timestamp,
     /// Where the content comes from: snapshots of a database and of its copies share it.
     pub(crate) lineage: Uuid,

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::folder::Repository;
+use super::order::{self, Mark};
 use crate::error::Result;
 
 const FOLDER: &str = "local/restores/";
@@ -45,6 +46,10 @@ pub(crate) struct Restore {
     pub(crate) outcome: Outcome,
     pub(crate) message: Option<String>,
     pub(crate) at: Timestamp,
+    /// Its number in the order of things (`order.rs`): given when it begins, and anew when it has taken place, so that
+    /// it comes after the safety snapshot. Entries of earlier versions have none.
+    #[serde(default)]
+    pub(crate) sequence: Option<u64>,
     /// The table was brought up to date after it; a locked table is left to the next call.
     #[serde(default)]
     pub(crate) mirrored: bool,
@@ -54,6 +59,14 @@ pub(crate) struct Restore {
 }
 
 impl Restore {
+    pub(crate) fn mark(&self) -> Mark {
+        Mark {
+            sequence: self.sequence,
+            created_at: self.at,
+            id: self.id,
+        }
+    }
+
     fn key(&self) -> String {
         format!("{FOLDER}{}", self.id)
     }
@@ -96,7 +109,7 @@ pub(crate) fn all(repository: &Repository) -> Result<Vec<Restore>> {
             restores.push(restore);
         }
     }
-    restores.sort_by_key(|restore| restore.at);
+    order::oldest_first(&mut restores, Restore::mark);
     Ok(restores)
 }
 

@@ -1,4 +1,4 @@
-//! Which snapshots a policy keeps, and why. A function of dates alone: no store, no clock.
+//! Which snapshots a policy keeps, and why. A function of the snapshots' order and dates: no store, no clock.
 //!
 //! The rules are restic's. Each bucket rule (hourly … yearly) goes from the newest snapshot to the
 //! oldest and keeps the newest one of each hour, day, ISO week, month or year that has any, until it
@@ -6,12 +6,18 @@
 //! by every bucket rule that is not full yet, so that the history grows from the first day on.
 //! `keepWithin` counts from the newest snapshot, not from now: when snapshots stop, nothing ages
 //! out. Everything is in UTC.
+//!
+//! Where the order and the dates disagree, a clock was wrong, and nobody can say for certain when. No such date makes
+//! a snapshot older than it may be (see [`reckoned`]), nor takes the place of another one (see [`Doubt`]).
+
+use std::collections::HashSet;
 
 use jiff::civil::DateTime;
 use jiff::tz::Offset;
 use jiff::{Span, Timestamp};
 use serde::Deserialize;
 
+use super::clock::is_ahead;
 use crate::error::{Result, fail};
 
 /// What the caller asked for, unchecked.
@@ -87,13 +93,14 @@ impl Policy {
         Ok(policy)
     }
 
-    /// One verdict for each date, in their order: newest first.
-    pub(crate) fn judge(&self, dates: &[Timestamp]) -> Vec<Verdict> {
+    /// One verdict for each snapshot, by its date: newest first, whatever the dates say.
+    pub(crate) fn judge(&self, dates: &[Timestamp], now: Timestamp) -> Vec<Verdict> {
         let mut verdicts = vec![Verdict::default(); dates.len()];
         self.judge_last(&mut verdicts);
-        self.judge_within(dates, &mut verdicts);
+        self.judge_within(&reckoned(dates, now), &mut verdicts);
+        let doubts = Doubt::of(dates, now);
         for bucket in self.buckets.iter().filter(|bucket| bucket.count > 0) {
-            bucket.judge(dates, &mut verdicts);
+            bucket.judge(dates, &doubts, &mut verdicts);
         }
         verdicts
     }
@@ -113,9 +120,16 @@ impl Policy {
         let (Some(within), Some(newest)) = (&self.within, dates.first()) else {
             return;
         };
-        let start = utc(*newest).checked_sub(within.span).unwrap_or(DateTime::MIN);
-        for (date, verdict) in dates.iter().zip(verdicts) {
-            if utc(*date) > start {
+        let start = |date: Timestamp| utc(date).checked_sub(within.span).unwrap_or(DateTime::MIN);
+        // A clock that jumped ahead looks like a long pause, and one snapshot after it must not age out all that came
+        // before it.
+        let pause = dates.windows(2).position(|pair| start(pair[0]) >= utc(pair[1]));
+        let without_pause = |index: usize, date: Timestamp| match pause {
+            Some(after) if index > after => date.saturating_add(dates[after] - dates[after + 1]).unwrap_or(date),
+            _ => date,
+        };
+        for ((index, date), verdict) in dates.iter().enumerate().zip(verdicts) {
+            if utc(without_pause(index, *date)) > start(*newest) {
                 verdict.kept_by.push(format!("within {}", within.text));
             } else {
                 verdict.not_kept_by.push(format!("not within {}", within.text));
@@ -125,12 +139,12 @@ impl Policy {
 }
 
 impl Bucket {
-    fn judge(&self, dates: &[Timestamp], verdicts: &mut [Verdict]) {
+    fn judge(&self, dates: &[Timestamp], doubts: &[Doubt], verdicts: &mut [Verdict]) {
         let (name, mut left) = (self.name, self.count);
-        let mut last_period = None;
+        let mut seen = HashSet::new();
         for (index, (date, verdict)) in dates.iter().zip(verdicts).enumerate() {
-            let period = (self.period)(utc(*date));
-            let is_newest_of_period = last_period.as_ref() != Some(&period);
+            let (period, doubt) = ((self.period)(utc(*date)), &doubts[index]);
+            let is_newest_of_period = seen.insert((period.clone(), doubt.is_behind));
             let is_oldest = index + 1 == dates.len();
             if left == 0 {
                 verdict
@@ -138,15 +152,65 @@ impl Bucket {
                     .push(format!("{name}: {} newer ones are kept", self.count));
             } else if is_newest_of_period {
                 verdict.kept_by.push(format!("{name}, {period}"));
-                left -= 1;
+                left -= u64::from(!doubt.is_ahead);
             } else if is_oldest {
                 verdict.kept_by.push(format!("{name}, the oldest"));
             } else {
                 verdict.not_kept_by.push(format!("{name}: {period} has a newer one"));
             }
-            last_period = Some(period);
         }
     }
+}
+
+/// What the order says against a date.
+#[derive(Clone, Debug, Default)]
+struct Doubt {
+    /// A newer snapshot is dated earlier, or it is earlier now. Such a date takes no place: a clock that ran through
+    /// many days would push out what was made on real ones.
+    is_ahead: bool,
+    /// An older snapshot is dated later. Such a date does not stand for its day: another one may be of it.
+    is_behind: bool,
+}
+
+impl Doubt {
+    fn of(newest_first: &[Timestamp], now: Timestamp) -> Vec<Self> {
+        let mut doubts = vec![Self::default(); newest_first.len()];
+        let mut earliest = now;
+        for (doubt, date) in doubts.iter_mut().zip(newest_first) {
+            doubt.is_ahead = is_ahead(*date, earliest);
+            earliest = earliest.min(*date);
+        }
+        let mut latest = Timestamp::MIN;
+        for (doubt, date) in doubts.iter_mut().zip(newest_first).rev() {
+            doubt.is_behind = is_ahead(latest, *date);
+            latest = latest.max(*date);
+        }
+        doubts
+    }
+}
+
+/// The dates that ages are counted by. They follow the order: a snapshot is no younger than the one after it, and no
+/// older than the one before it. The newest date that is not in the future is believed: what is dated later counts as
+/// made when the next one was, what is dated before an older one as made when that was.
+fn reckoned(newest_first: &[Timestamp], now: Timestamp) -> Vec<Timestamp> {
+    let believed = newest_first.iter().find(|date| !is_ahead(**date, now));
+    let Some(newest) = believed.or(newest_first.first()).copied() else {
+        return Vec::new();
+    };
+    let mut next = newest;
+    let mut dates: Vec<Timestamp> = newest_first
+        .iter()
+        .map(|date| {
+            next = if *date > newest { next } else { *date };
+            next
+        })
+        .collect();
+    let mut latest = Timestamp::MIN;
+    for date in dates.iter_mut().rev() {
+        latest = latest.max(*date);
+        *date = latest;
+    }
+    dates
 }
 
 impl Within {

@@ -15,7 +15,7 @@ fn policy(json: &str) -> Policy {
 /// Verdicts of a policy, newest first, over dates given in words.
 fn judge(json: &str, dates: &[&str]) -> Vec<Verdict> {
     let dates: Vec<Timestamp> = dates.iter().map(|date| date.parse().unwrap()).collect();
-    policy(json).judge(&dates)
+    policy(json).judge(&dates, Timestamp::MAX)
 }
 
 fn kept_by(verdicts: &[Verdict]) -> Vec<Vec<&str>> {
@@ -91,20 +91,115 @@ fn the_oldest_is_kept_by_a_rule_that_is_not_full() {
 
 #[test]
 fn within_counts_from_the_newest_snapshot() {
+    let kept = |within: &str, dates: &[&str]| {
+        let verdicts = judge(&format!(r#"{{ "keepWithin": "{within}" }}"#), dates);
+        verdicts.iter().filter(|verdict| !verdict.kept_by.is_empty()).count()
+    };
     let dates = [
         "2020-03-31T12:00:00Z",
+        "2020-03-31T11:59:00Z",
+        "2020-03-31T11:00:00Z",
         "2020-03-30T12:00:01Z",
         "2020-03-30T12:00:00Z",
+        "2020-03-24T12:00:00Z",
         "2020-02-29T12:00:01Z",
         "2020-02-29T12:00:00Z",
     ];
-    let kept = |within: &str| {
-        let verdicts = judge(&format!(r#"{{ "keepWithin": "{within}" }}"#), &dates);
-        verdicts.iter().filter(|verdict| !verdict.kept_by.is_empty()).count()
-    };
-    assert_eq!([kept("1h"), kept("24h"), kept("1d"), kept("1w")], [1, 2, 2, 3]);
+    assert_eq!(
+        ["1h", "24h", "1d", "1w"].map(|within| kept(within, &dates[..6])),
+        [2, 4, 4, 5]
+    );
     // A month before March 31 is the last day of February.
-    assert_eq!([kept("1m"), kept("2m"), kept("1y"), kept("9999y")], [4, 5, 5, 5]);
+    assert_eq!(
+        ["1m", "2m", "1y", "9999y"].map(|within| kept(within, &dates)),
+        [7, 8, 8, 8]
+    );
+}
+
+#[test]
+fn a_pause_or_a_clock_that_jumped_ahead_ages_nothing_out() {
+    let within = |dates: &[&str]| {
+        kept_by(&judge(r#"{ "keepWithin": "2d" }"#, dates))
+            .iter()
+            .map(Vec::len)
+            .sum::<usize>()
+    };
+    let before = [
+        "2027-01-03T12:00:00Z",
+        "2027-01-02T12:00:00Z",
+        "2027-01-01T12:00:01Z",
+        "2027-01-01T11:00:00Z",
+    ];
+    assert_eq!(within(&before), 3);
+    // What comes after it ages them by its own time.
+    let with = |after: &[&'static str]| within(&[after, &before[..]].concat());
+    assert_eq!(with(&["2037-05-05T00:00:00Z"]), 1 + 3);
+    assert_eq!(with(&["2037-05-05T23:00:00Z", "2037-05-05T00:00:00Z"]), 2 + 2);
+    assert_eq!(
+        with(&["2037-05-07T00:00:00Z", "2037-05-06T00:00:00Z", "2037-05-05T00:00:00Z"]),
+        2
+    );
+    // Of several pauses only the last is not counted, or snapshots that are always far apart would stay for ever.
+    assert_eq!(
+        within(&["2027-03-01T00:00:00Z", "2027-02-01T00:00:00Z", "2027-01-01T00:00:00Z"]),
+        2
+    );
+}
+
+/// Which of these are kept, by their numbers from the newest, when the clock is right now.
+fn kept_when_right(json: &str, dates: &[&str]) -> Vec<usize> {
+    let dates: Vec<Timestamp> = dates.iter().map(|date| date.parse().unwrap()).collect();
+    let verdicts = policy(json).judge(&dates, "2027-01-10T00:00:00Z".parse().unwrap());
+    let kept = |(number, verdict): (usize, Verdict)| (!verdict.kept_by.is_empty()).then_some(number);
+    verdicts.into_iter().enumerate().filter_map(kept).collect()
+}
+
+#[test]
+fn what_a_clock_that_was_ahead_made_ages_like_the_others() {
+    let dates = [
+        "2027-01-09T12:00:00Z",
+        "2027-01-08T12:00:00Z",
+        // The clock was ahead.
+        "2036-01-02T12:00:00Z",
+        "2036-01-01T12:00:00Z",
+        "2027-01-07T12:00:00Z",
+        "2027-01-06T12:00:00Z",
+        "2027-01-05T12:00:00Z",
+    ];
+    assert_eq!(kept_when_right(r#"{ "keepLast": 3 }"#, &dates), [0, 1, 2]);
+    assert_eq!(kept_when_right(r#"{ "keepWithin": "25h" }"#, &dates), [0, 1, 2, 3]);
+    assert_eq!(kept_when_right(r#"{ "keepWithin": "49h" }"#, &dates), [0, 1, 2, 3, 4]);
+    // They take nobody's place, and go when the places before them are full.
+    assert_eq!(kept_when_right(r#"{ "keepDaily": 3 }"#, &dates), [0, 1, 2, 3, 4]);
+    assert_eq!(kept_when_right(r#"{ "keepDaily": 2 }"#, &dates), [0, 1]);
+    // While they are the newest, too.
+    assert_eq!(kept_when_right(r#"{ "keepWithin": "25h" }"#, &dates[2..]), [0, 1, 2, 3]);
+    assert_eq!(kept_when_right(r#"{ "keepDaily": 2 }"#, &dates[2..]), [0, 1, 2, 3]);
+}
+
+#[test]
+fn a_clock_that_was_set_back_makes_nothing_older() {
+    let dates = [
+        "2027-01-09T12:00:00Z",
+        // The clock was two days back, then a year.
+        "2027-01-06T13:00:00Z",
+        "2026-01-06T12:00:00Z",
+        "2027-01-08T12:00:00Z",
+        "2027-01-07T12:00:00Z",
+        "2027-01-06T12:00:00Z",
+        "2027-01-05T12:00:00Z",
+    ];
+    assert_eq!(kept_when_right(r#"{ "keepLast": 3 }"#, &dates), [0, 1, 2]);
+    assert_eq!(kept_when_right(r#"{ "keepWithin": "25h" }"#, &dates), [0, 1, 2, 3]);
+    // No day loses the snapshot that was made on it.
+    let daily = kept_when_right(r#"{ "keepDaily": 5 }"#, &dates);
+    assert_eq!(daily, [0, 1, 2, 3, 4, 5, 6]);
+    // While the clock is back nothing is old: what was made before is dated later.
+    assert_eq!(
+        kept_when_right(r#"{ "keepWithin": "25h" }"#, &dates[2..]),
+        [0, 1, 2, 3, 4]
+    );
+    assert_eq!(kept_when_right(r#"{ "keepDaily": 2 }"#, &dates[2..]), [0, 1, 2, 3, 4]);
 }
 
 #[test]
@@ -141,11 +236,11 @@ impl Model {
     fn keeps(&self, seconds: &[i64]) -> BTreeSet<i64> {
         let mut kept: BTreeSet<i64> = seconds.iter().copied().take(self.last).collect();
         let newest = seconds.iter().copied().max().unwrap();
-        kept.extend(
-            seconds
-                .iter()
-                .filter(|&&second| newest - second < self.within_hours * HOUR),
-        );
+        let span = self.within_hours * HOUR;
+        let long = |pair: &[i64]| (pair[0] - pair[1] >= span).then_some((pair[1], pair[0] - pair[1]));
+        let (since, pause) = seconds.windows(2).find_map(long).unwrap_or_default();
+        let age = |second: i64| newest - second - if second <= since { pause } else { 0 };
+        kept.extend(seconds.iter().filter(|second| age(**second) < span));
         for (kind, &count) in self.counts.iter().enumerate() {
             let mut newest_of: BTreeMap<i64, i64> = BTreeMap::new();
             for &second in seconds {
@@ -247,7 +342,7 @@ fn simulated_years_are_kept_as_the_other_model_keeps_them() {
             .iter()
             .map(|second| Timestamp::from_second(*second).unwrap())
             .collect();
-        let verdicts = policy.judge(&dates);
+        let verdicts = policy.judge(&dates, Timestamp::MAX);
         let kept: BTreeSet<i64> = seconds
             .iter()
             .zip(&verdicts)

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::manifest::{self, Head};
 use super::tiers::Tier;
-use super::{Repository, head_cache};
+use super::{Repository, head_cache, order};
 use crate::error::{Code, Error, Result};
 use crate::storage::{Object, Store};
 
@@ -52,7 +52,7 @@ impl Survey {
     pub(crate) fn known_heads(&self) -> Vec<Head> {
         let seen = self.snapshots.iter().map(|listed| &listed.head);
         let mut heads: Vec<Head> = seen.chain(&self.remembered).cloned().collect();
-        heads.sort_by_key(|head| (head.created_at, head.id));
+        order::oldest_first(&mut heads, Head::mark);
         heads
     }
 
@@ -217,9 +217,7 @@ fn look(
     }
     spoilt.retain(|(id, _)| !survey.knows(*id));
     survey.damaged.append(&mut spoilt);
-    survey
-        .snapshots
-        .sort_by_key(|listed| (listed.head.created_at, listed.head.id));
+    order::oldest_first(&mut survey.snapshots, |listed| listed.head.mark());
     Ok(survey)
 }
 

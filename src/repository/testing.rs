@@ -109,6 +109,7 @@ pub(crate) fn draft(name: &str, page_size: u32) -> Description {
         generation: 1,
         name: name.to_owned(),
         kind: Kind::Snapshot,
+        sequence: None,
         created_at: Timestamp::from_second(1_800_000_000).unwrap(),
         lineage: Uuid::new_v4(),
         instance: None,

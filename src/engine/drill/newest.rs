@@ -14,6 +14,7 @@ use crate::record::Status;
 use crate::repository::identity::Beginning;
 use crate::repository::lineage;
 use crate::repository::manifest::{Head, Kind};
+use crate::repository::order::{self, Mark, Order};
 use crate::repository::survey::{self, Survey};
 use crate::repository::tiers::Tier;
 
@@ -98,8 +99,9 @@ fn newest(
         Ok(heads) => heads,
         Err(others) => return Newest::None(others),
     };
+    let order = Order::of(heads.iter().map(Head::mark));
     let newest = newest_of(heads, plain);
-    match damaged_since(context, damaged, newest.as_ref().map(Found::created_at)) {
+    match damaged_since(context, damaged, &order, newest.as_ref().map(Found::mark)) {
         Some(detail) => Newest::Damaged(detail),
         None => newest.map_or_else(
             || Newest::None("there is no snapshot of this database".to_owned()),
@@ -122,14 +124,12 @@ pub(super) fn with_content_before(context: &Context, found: &Found) -> Result<Op
             .collect(),
         Found::Plain(_) | Found::Backup(_) => own(context, heads)?.unwrap_or_default(),
     };
-    let has_content_before = |head: &Head| !head.is_empty && head.created_at < found.created_at();
-    let newest = related
-        .into_iter()
-        .filter(has_content_before)
-        .max_by_key(|head| head.created_at);
+    let order = Order::of(related.iter().map(Head::mark));
+    let has_content_before = |head: &Head| !head.is_empty && order.is_before(head.mark(), found.mark());
+    let newest = order::newest(related.into_iter().filter(has_content_before), Head::mark);
     match (newest, bucket_failure) {
         (Some(head), _) => {
-            let is_accepted = collapse::is_accepted(context, &head, found.created_at())?;
+            let is_accepted = collapse::is_accepted(context, &order, &head, found.mark())?;
             Ok(Some(head).filter(|_| !is_accepted))
         }
         // It may be there.
@@ -184,13 +184,18 @@ fn newest_of(heads: Vec<Head>, plain: Vec<PlainSnapshot>) -> Option<Found> {
     let packed = heads.into_iter().map(|head| Found::Packed(Box::new(head)));
     let plain = plain.into_iter().filter(|plain| plain.record.status != Status::Failed);
     let plain = plain.map(|plain| Found::Plain(Box::new(plain)));
-    // The last of equals is taken: the file of a plain one, and not its copy in the bucket.
-    packed.chain(plain.rev()).max_by_key(Found::created_at)
+    // The first of equals is taken: the file of a plain one, and not its copy in the bucket.
+    order::newest(packed.chain(plain), Found::mark)
 }
 
 /// A manifest that cannot be read, and that is younger than what can: its row says when it was made,
 /// else the object's own date does.
-fn damaged_since(context: &Context, damaged: Vec<(Uuid, Error)>, newest: Option<Timestamp>) -> Option<String> {
+fn damaged_since(
+    context: &Context,
+    damaged: Vec<(Uuid, Error)>,
+    order: &Order,
+    newest: Option<Mark>,
+) -> Option<String> {
     if damaged.is_empty() {
         return None;
     }
@@ -198,7 +203,17 @@ fn damaged_since(context: &Context, damaged: Vec<(Uuid, Error)>, newest: Option<
     damaged.into_iter().find_map(|(id, error)| {
         let row = rows.iter().find(|row| row.id == id.to_string());
         let born = row.map(|row| row.created_at).or_else(|| published_at(context, id));
-        let is_newer = born.is_none_or(|born| newest.is_none_or(|newest| born > newest));
+        let is_newer = born.zip(newest).is_none_or(|(created_at, newest)| {
+            let sequence = None;
+            order.is_before(
+                newest,
+                Mark {
+                    sequence,
+                    created_at,
+                    id,
+                },
+            )
+        });
         let name = row.map_or_else(|| id.to_string(), |row| row.name.clone());
         is_newer.then(|| format!("the newest snapshot, {name}, cannot be read: {}", error.story()))
     })

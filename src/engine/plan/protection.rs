@@ -9,6 +9,7 @@ use super::Line;
 use crate::engine::collapse::Collapse;
 use crate::engine::pins::Pins;
 use crate::repository::clock::is_ahead;
+use crate::repository::order::Order;
 use crate::repository::retention::{Policy, Verdict};
 use crate::repository::tiers::Tier;
 
@@ -19,6 +20,7 @@ pub(super) struct Protection<'a> {
     /// What is not in the bucket yet.
     pub(super) pending: &'a BTreeSet<Uuid>,
     pub(super) collapse: Option<&'a Collapse>,
+    pub(super) order: &'a Order,
     pub(super) now: Timestamp,
 }
 
@@ -27,7 +29,7 @@ pub(super) fn judge(policy: &Policy, lines: Vec<Line>, protection: &Protection) 
     let verified = protection.newest_verified(&lines);
     let counted = lines.iter().filter(|line| protection.is_counted(line));
     let dates: Vec<_> = counted.map(|line| line.created_at).collect();
-    let mut verdicts = policy.judge(&dates).into_iter();
+    let mut verdicts = policy.judge(&dates, protection.now).into_iter();
     let (mut kept, mut removed) = (Vec::new(), Vec::new());
     for mut line in lines {
         // What the rules do not count is kept for a reason of its own.
@@ -47,12 +49,12 @@ pub(super) fn judge(policy: &Policy, lines: Vec<Line>, protection: &Protection) 
 impl Protection<'_> {
     /// Why a snapshot stays whatever the policy says.
     fn reasons(&self, line: &Line, verified: &BTreeSet<Uuid>) -> impl Iterator<Item = String> {
-        let is_before = |first: &Collapse| line.created_at < first.created_at;
+        let is_before = |first: &Collapse| self.order.is_before(line.mark(), first.mark());
         let reasons = [
             ("newest verified", verified.contains(&line.id)),
             ("pinned", self.pins.contains(line.id)),
             ("not in the bucket yet", self.pending.contains(&line.id)),
-            ("dated in the future", self.is_ahead(line)),
+            ("dated in the future", self.is_lost(line)),
             ("before a collapse", self.collapse.is_some_and(is_before)),
             (
                 "first after a collapse",
@@ -64,13 +66,14 @@ impl Protection<'_> {
     }
 
     /// Whether the rules count a snapshot. One that waits for its upload must not push out those that
-    /// the bucket has, and one with a wrong date says nothing about the age of the others.
+    /// the bucket has, and one without a place says nothing about the age of the others.
     fn is_counted(&self, line: &Line) -> bool {
-        !self.pending.contains(&line.id) && !self.is_ahead(line)
+        !self.pending.contains(&line.id) && !self.is_lost(line)
     }
 
-    fn is_ahead(&self, line: &Line) -> bool {
-        is_ahead(line.created_at, self.now)
+    /// Whether nobody knows where it belongs: it has no number, and its date is wrong.
+    fn is_lost(&self, line: &Line) -> bool {
+        line.sequence.is_none() && is_ahead(line.created_at, self.now)
     }
 
     /// In each tier the newest snapshot that a bootstrap would take; where there is none, the newest
@@ -94,10 +97,10 @@ impl Protection<'_> {
         self.tiers.iter().filter_map(last_good).collect()
     }
 
-    /// What is whole in a tier and has a date that can be believed.
+    /// What is whole in a tier and has a place in the order.
     fn sound_in<'l>(&self, tier: Tier, lines: &'l [Line]) -> Vec<&'l Line> {
         let is_whole = |line: &Line| tier == Tier::Local || !self.pending.contains(&line.id);
-        let is_sound = |line: &&Line| line.tiers.contains(&tier) && is_whole(line) && !self.is_ahead(line);
+        let is_sound = |line: &&Line| line.tiers.contains(&tier) && is_whole(line) && !self.is_lost(line);
         lines.iter().filter(is_sound).collect()
     }
 }

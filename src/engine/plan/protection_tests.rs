@@ -19,6 +19,8 @@ fn packed(hour: i64) -> Line {
     Line {
         name: format!("at {hour}"),
         created_at: at(hour),
+        place: 0,
+        sequence: None,
         tiers: BOTH.to_vec(),
         reasons: Vec::new(),
         id: Uuid::from_u128(hour as u128),
@@ -50,6 +52,7 @@ fn with_protection<T>(pending: &[i64], use_it: impl FnOnce(&Protection) -> T) ->
         pins: &Pins::default(),
         pending: &pending,
         collapse: None,
+        order: &Order::default(),
         now: at(NOW),
     })
 }
@@ -117,8 +120,8 @@ fn a_date_in_the_future_says_nothing_about_the_others() {
 
     let mut lines = lines();
     lines[0] = packed(NOW + 10_000);
-    let within = kept(r#"{ "keepWithin": "30h" }"#, &[], lines);
-    assert_eq!(within[&(NOW - 2)], ["newest verified", "within 30h"]);
+    let within = kept(r#"{ "keepWithin": "39h" }"#, &[], lines);
+    assert_eq!(within[&(NOW - 2)], ["newest verified", "within 39h"]);
     assert_eq!(within.len(), 3);
 }
 

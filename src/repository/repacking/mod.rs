@@ -23,7 +23,7 @@ use super::pack_reader::PackReader;
 use super::pack_writer::{PackWriter, Position};
 use super::packed_pages::PackedPages;
 use super::page_table::PageEntry;
-use super::{cache, snapshot::Snapshot};
+use super::{cache, order, snapshot::Snapshot};
 use crate::error::{Code, Result, fail};
 use crate::failpoint;
 
@@ -112,7 +112,7 @@ fn those_that_need(repository: &Repository, heads: &[Head], packs: &[PackEntry])
             found.push(head.clone());
         }
     }
-    found.sort_by_key(|head| std::cmp::Reverse(head.created_at));
+    order::newest_first(&mut found, Head::mark);
     Ok(found)
 }
 

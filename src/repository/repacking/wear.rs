@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use uuid::Uuid;
 
 use super::super::manifest::{Head, Kind, Manifest};
+use super::super::order;
 use super::super::pack::{MAX_BYTES, MAX_PAGES, PackEntry, pages_per_frame};
 use crate::error::{Result, fail};
 use crate::storage::Store;
@@ -204,14 +205,11 @@ impl Pack {
 }
 
 fn newest_of_each_database(heads: &[Head]) -> HashSet<Uuid> {
-    let mut newest: HashMap<(Uuid, Option<&str>), &Head> = HashMap::new();
-    for head in heads.iter().filter(|head| head.kind == Kind::Snapshot) {
-        let known = newest.entry((head.lineage, head.instance.as_deref())).or_insert(head);
-        if known.created_at < head.created_at {
-            *known = head;
-        }
-    }
-    newest.values().map(|head| head.id).collect()
+    let mut made: Vec<&Head> = heads.iter().filter(|head| head.kind == Kind::Snapshot).collect();
+    order::oldest_first(&mut made, |head| head.mark());
+    let of_database = |head: &&Head| (head.lineage, head.instance.clone());
+    let newest: HashMap<_, Uuid> = made.iter().map(|head| (of_database(head), head.id)).collect();
+    newest.into_values().collect()
 }
 
 /// A set of small numbers: one bit for each page that is stored.
