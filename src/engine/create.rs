@@ -19,8 +19,8 @@ use crate::failpoint;
 use crate::priority;
 use crate::record::Record;
 use crate::repository::manifest::{self, Description, Head, Kind};
-use crate::repository::packed_pages::PackedPages;
 use crate::repository::order::Order;
+use crate::repository::packed_pages::PackedPages;
 use crate::repository::restores::{self, Outcome};
 use crate::repository::{cache, lineage, sequence};
 

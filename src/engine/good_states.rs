@@ -49,10 +49,7 @@ pub(crate) fn newest_first(main: &Context, own: &Context, database: &Path) -> Re
         }
     }
     order::newest_first(&mut all, Found::mark);
-    Ok(Candidates {
-        found: all,
-        unreadable,
-    })
+    Ok(Candidates { found: all, unreadable })
 }
 
 /// Snapshots of the database that hold something. A lost database that was snapshotted empty is

@@ -73,7 +73,9 @@ impl Order {
             .numbered
             .partition_point(|(.., earliest_from_here)| *earliest_from_here <= mark.created_at);
         Place {
-            number: older.checked_sub(1).map(|last| (self.numbered[last].0, self.numbered[last].1)),
+            number: older
+                .checked_sub(1)
+                .map(|last| (self.numbered[last].0, self.numbered[last].1)),
             date: Some((mark.created_at, mark.id)),
         }
     }

@@ -28,9 +28,18 @@ fn the_id_decides_between_hosts_that_gave_the_same_number() {
 
 #[test]
 fn what_has_no_number_goes_by_date() {
-    assert_eq!(order_of(vec![mark(None, 2, 1), mark(None, 1, 2), mark(None, 2, 0)]), [2, 0, 1]);
+    assert_eq!(
+        order_of(vec![mark(None, 2, 1), mark(None, 1, 2), mark(None, 2, 0)]),
+        [2, 0, 1]
+    );
     // Before numbers there were, and after them an old module that gives none.
-    let mixed = vec![mark(1, 10, 1), mark(None, 3, 3), mark(2, 12, 2), mark(None, 11, 4), mark(None, 20, 5)];
+    let mixed = vec![
+        mark(1, 10, 1),
+        mark(None, 3, 3),
+        mark(2, 12, 2),
+        mark(None, 11, 4),
+        mark(None, 20, 5),
+    ];
     assert_eq!(order_of(mixed), [3, 1, 4, 2, 5]);
     // On the same moment it comes after.
     assert_eq!(order_of(vec![mark(None, 10, 0), mark(1, 10, 1)]), [1, 0]);
@@ -39,8 +48,14 @@ fn what_has_no_number_goes_by_date() {
 #[test]
 fn what_has_no_number_comes_after_the_newest_numbered_one_whose_date_is_not_later() {
     // The clock was set back before the second: the third comes after it, although the first is dated later.
-    assert_eq!(order_of(vec![mark(1, 10, 1), mark(2, 2, 2), mark(None, 3, 3)]), [1, 2, 3]);
-    assert_eq!(order_of(vec![mark(1, 10, 1), mark(2, 2, 2), mark(None, 1, 3)]), [3, 1, 2]);
+    assert_eq!(
+        order_of(vec![mark(1, 10, 1), mark(2, 2, 2), mark(None, 3, 3)]),
+        [1, 2, 3]
+    );
+    assert_eq!(
+        order_of(vec![mark(1, 10, 1), mark(2, 2, 2), mark(None, 1, 3)]),
+        [3, 1, 2]
+    );
 }
 
 /// A small generator: the mixes are the same in every run.
@@ -48,7 +63,10 @@ struct Random(u64);
 
 impl Random {
     fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % limit
     }
 
@@ -101,7 +119,10 @@ fn any_mix_has_one_order_whatever_order_it_comes_in() {
         // Every pair, not the neighbours alone: so the order is transitive.
         for (index, newer) in backwards.iter().enumerate() {
             for older in &backwards[..index] {
-                assert!(is_right(*older, *newer, &marks), "{older:?} before {newer:?} in {marks:?}");
+                assert!(
+                    is_right(*older, *newer, &marks),
+                    "{older:?} before {newer:?} in {marks:?}"
+                );
                 assert!(Order::of(marks.iter().copied()).is_before(*older, *newer));
             }
         }

@@ -105,23 +105,45 @@ fn within_counts_from_the_newest_snapshot() {
         "2020-02-29T12:00:01Z",
         "2020-02-29T12:00:00Z",
     ];
-    assert_eq!(["1h", "24h", "1d", "1w"].map(|within| kept(within, &dates[..6])), [2, 4, 4, 5]);
+    assert_eq!(
+        ["1h", "24h", "1d", "1w"].map(|within| kept(within, &dates[..6])),
+        [2, 4, 4, 5]
+    );
     // A month before March 31 is the last day of February.
-    assert_eq!(["1m", "2m", "1y", "9999y"].map(|within| kept(within, &dates)), [7, 8, 8, 8]);
+    assert_eq!(
+        ["1m", "2m", "1y", "9999y"].map(|within| kept(within, &dates)),
+        [7, 8, 8, 8]
+    );
 }
 
 #[test]
 fn a_pause_or_a_clock_that_jumped_ahead_ages_nothing_out() {
-    let within = |dates: &[&str]| kept_by(&judge(r#"{ "keepWithin": "2d" }"#, dates)).iter().map(Vec::len).sum::<usize>();
-    let before = ["2027-01-03T12:00:00Z", "2027-01-02T12:00:00Z", "2027-01-01T12:00:01Z", "2027-01-01T11:00:00Z"];
+    let within = |dates: &[&str]| {
+        kept_by(&judge(r#"{ "keepWithin": "2d" }"#, dates))
+            .iter()
+            .map(Vec::len)
+            .sum::<usize>()
+    };
+    let before = [
+        "2027-01-03T12:00:00Z",
+        "2027-01-02T12:00:00Z",
+        "2027-01-01T12:00:01Z",
+        "2027-01-01T11:00:00Z",
+    ];
     assert_eq!(within(&before), 3);
     // What comes after it ages them by its own time.
     let with = |after: &[&'static str]| within(&[after, &before[..]].concat());
     assert_eq!(with(&["2037-05-05T00:00:00Z"]), 1 + 3);
     assert_eq!(with(&["2037-05-05T23:00:00Z", "2037-05-05T00:00:00Z"]), 2 + 2);
-    assert_eq!(with(&["2037-05-07T00:00:00Z", "2037-05-06T00:00:00Z", "2037-05-05T00:00:00Z"]), 2);
+    assert_eq!(
+        with(&["2037-05-07T00:00:00Z", "2037-05-06T00:00:00Z", "2037-05-05T00:00:00Z"]),
+        2
+    );
     // Of several pauses only the last is not counted, or snapshots that are always far apart would stay for ever.
-    assert_eq!(within(&["2027-03-01T00:00:00Z", "2027-02-01T00:00:00Z", "2027-01-01T00:00:00Z"]), 2);
+    assert_eq!(
+        within(&["2027-03-01T00:00:00Z", "2027-02-01T00:00:00Z", "2027-01-01T00:00:00Z"]),
+        2
+    );
 }
 
 /// Which of these are kept, by their numbers from the newest, when the clock is right now.
@@ -173,7 +195,10 @@ fn a_clock_that_was_set_back_makes_nothing_older() {
     let daily = kept_when_right(r#"{ "keepDaily": 5 }"#, &dates);
     assert_eq!(daily, [0, 1, 2, 3, 4, 5, 6]);
     // While the clock is back nothing is old: what was made before is dated later.
-    assert_eq!(kept_when_right(r#"{ "keepWithin": "25h" }"#, &dates[2..]), [0, 1, 2, 3, 4]);
+    assert_eq!(
+        kept_when_right(r#"{ "keepWithin": "25h" }"#, &dates[2..]),
+        [0, 1, 2, 3, 4]
+    );
     assert_eq!(kept_when_right(r#"{ "keepDaily": 2 }"#, &dates[2..]), [0, 1, 2, 3, 4]);
 }
 

@@ -19,7 +19,12 @@ pub(crate) fn next(repository: &Repository, seen: &[Head]) -> u64 {
     let restores = restores::all(repository).unwrap_or_default().into_iter();
     let restores = restores.filter_map(|restore| restore.sequence);
     let given: Option<u64> = repository.read_json(FILE).ok().flatten();
-    let next = snapshots.chain(restores).chain(given).max().unwrap_or(0).saturating_add(1);
+    let next = snapshots
+        .chain(restores)
+        .chain(given)
+        .max()
+        .unwrap_or(0)
+        .saturating_add(1);
     if let Err(error) = repository.replace_json(FILE, &next) {
         tracing::debug!(reason = %error, "the number that was given could not be noted");
     }

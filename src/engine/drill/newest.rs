@@ -192,7 +192,14 @@ fn damaged_since(
         let born = row.map(|row| row.created_at).or_else(|| published_at(context, id));
         let is_newer = born.zip(newest).is_none_or(|(created_at, newest)| {
             let sequence = None;
-            order.is_before(newest, Mark { sequence, created_at, id })
+            order.is_before(
+                newest,
+                Mark {
+                    sequence,
+                    created_at,
+                    id,
+                },
+            )
         });
         let name = row.map_or_else(|| id.to_string(), |row| row.name.clone());
         is_newer.then(|| format!("the newest snapshot, {name}, cannot be read: {}", error.story()))
