@@ -13,6 +13,7 @@ const CLI = path.join(__dirname, '..', '..', 'bin', 'snapshot-writer.cjs');
 const line = (day, reasons, name = `snapshot_2026-11-${day}T18-00-00-000Z`) => ({
   name,
   createdAt: new Date(`2026-11-${day}T18:00:00Z`),
+  place: 20 - day,
   tiers: ['local'],
   reasons,
 });

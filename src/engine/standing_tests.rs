@@ -13,8 +13,13 @@ fn moment(second: i64) -> Timestamp {
 }
 
 fn head(place: &Place, second: i64) -> Head {
+    numbered(place, None, second)
+}
+
+fn numbered(place: &Place, sequence: Option<u64>, second: i64) -> Head {
     let description = Description {
         created_at: moment(second),
+        sequence,
         ..draft(&format!("made at {second}"), 512)
     };
     place.snapshot(description, &pages(3, 512))
@@ -73,4 +78,45 @@ fn one_that_is_dated_in_the_future_does_not_hide_how_old_the_others_are() {
     let alone = standing(&heads[1..], 60);
     assert_eq!(name(alone.good).as_deref(), Some("made at 1200"));
     assert!(alone.ahead.is_some());
+}
+
+#[test]
+fn one_that_was_made_after_a_date_in_the_future_is_the_newest() {
+    let place = Place::new();
+    let heads = [
+        numbered(&place, Some(1), 0),
+        numbered(&place, Some(2), 99 * HOUR),
+        numbered(&place, Some(3), HOUR),
+    ];
+    let heads: Vec<&Head> = heads.iter().collect();
+    let standing = |heads: &[&Head]| Standing::of(&place.repository, heads, heads, &[], moment(2 * HOUR)).unwrap();
+    let name = |snapshot: Option<Snapshot>| snapshot.map(|snapshot| snapshot.name);
+    assert_eq!(newest(&heads, [].iter()).unwrap().name, "made at 3600");
+
+    let before = standing(&heads[..2]);
+    assert_eq!(name(before.ahead).as_deref(), Some("made at 356400"));
+    assert_eq!(name(before.good).as_deref(), Some("made at 0"));
+    assert_eq!(before.backwards, None);
+
+    let after = standing(&heads);
+    assert_eq!(
+        (name(after.ahead), name(after.good).as_deref()),
+        (None, Some("made at 3600"))
+    );
+    let backwards = after.backwards.unwrap();
+    assert_eq!(backwards.snapshot.name, "made at 3600");
+    assert_eq!(backwards.older.name, "made at 356400");
+}
+
+#[test]
+fn a_few_minutes_back_are_no_reason_to_say_anything() {
+    let place = Place::new();
+    let backwards = |second| {
+        let heads = [numbered(&place, Some(1), HOUR), numbered(&place, Some(2), second)];
+        Backwards::among(&heads).map(|backwards| backwards.older.name)
+    };
+    assert_eq!(backwards(HOUR - 15 * 60), None);
+    assert_eq!(backwards(HOUR - 15 * 60 - 1).as_deref(), Some("made at 3600"));
+    // What has no number is ordered by its date, which tells nothing.
+    assert_eq!(Backwards::among(&[head(&place, HOUR), head(&place, 0)]), None);
 }

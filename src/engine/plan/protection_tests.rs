@@ -126,6 +126,21 @@ fn a_date_in_the_future_says_nothing_about_the_others() {
 }
 
 #[test]
+fn one_with_a_number_has_its_place_whatever_its_date() {
+    let numbered = |sequence, hour| Line {
+        sequence: Some(sequence),
+        ..packed(hour)
+    };
+    let lines = || vec![numbered(3, NOW - 2), numbered(2, NOW + 9000), numbered(1, NOW - 40)];
+    let last = kept(r#"{ "keepLast": 2 }"#, &[], lines());
+    assert_eq!(last[&(NOW + 9000)], ["last 2 of 2"]);
+    assert_eq!(last.len(), 2);
+    let newest = kept(r#"{ "keepLast": 1 }"#, &[], lines().split_off(1));
+    assert_eq!(newest[&(NOW + 9000)], ["newest verified", "last 1 of 1"]);
+    assert_eq!(newest.len(), 1);
+}
+
+#[test]
 fn a_clock_may_be_a_little_fast() {
     let mut fast = packed(NOW);
     fast.created_at = at(NOW) + jiff::SignedDuration::from_mins(14);
