@@ -97,6 +97,7 @@ const commands = [
       const slot = model.pick(model.unknownSlots(database.host), to);
       world.rename(database.host, database.slot, slot);
       model.rename(database, slot);
+      model.forgetRestores((other) => other === database);
       await create(model, world, database);
     },
   }),
@@ -107,13 +108,13 @@ const commands = [
   command('create by a link', [index], {
     check: chosen,
     run: async (model, world, at) => {
-      const { host, slot, value } = chosen(model, at);
+      const { host, slot, value, snapshots } = chosen(model, at);
       const name = model.newName();
       world.link(host, slot, LINK);
       const { snapshot } = await world.writer(host, LINK).createSnapshot(name);
       world.lose(host, LINK);
-      // A link is a name of its own: whatever it leads to, its snapshots are one database's.
-      model.appear(host, LINK, null).snapshots.push({ name, id: snapshot.id, value });
+      // A link to a database that is known by its own name is another way to it.
+      snapshots.push({ name, id: snapshot.id, value });
     },
   }),
   command('move the folder', [fc.constantFrom(...HOSTS)], {

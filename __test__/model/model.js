@@ -50,6 +50,11 @@ class Model {
     this.databases.set(`${database.host} ${slot}`, database);
   }
 
+  /** The journal of restores goes by paths: what was restored under another one is not undone. */
+  forgetRestores(isMeant) {
+    for (const database of this.all().filter(isMeant)) database.beforeRestore = undefined;
+  }
+
   all() {
     return [...this.databases.values()];
   }
