@@ -28,7 +28,8 @@ const SCENARIOS = {
     act: (rig, attempt) => rig.writer.createSnapshot(`third, attempt ${attempt}`),
   },
   'a restore in place': {
-    steps: /^restore\.(intent|before-begin|locked|writing|before-commit|after-commit|before-outcome|before-row)$/,
+    steps:
+      /^restore\.(intent|before-begin|locked|writing|before-commit|after-commit|before-outcome|before-row)$/,
     act: restoreFirst,
     brings: 'first',
     journalModes: ['delete', 'wal'],
