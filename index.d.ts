@@ -142,7 +142,8 @@ export interface SnapshotOptions {
    */
   commitTimeoutMs?: number;
   /**
-   * The longest time that a snapshot may hold up writers of a database in rollback-journal mode, in
+   * The longest time that a snapshot may hold up writers of a database in rollback-journal mode, or that
+   * storing what changed just before the database is overwritten may hold them up in either mode, in
    * milliseconds; rather than exceed it the call rejects with `WRITERS_TOO_BUSY`. Default: 4000.
    */
   maxWriterStallMs?: number;

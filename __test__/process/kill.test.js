@@ -137,8 +137,9 @@ async function prepare(rig, journalMode, scenario) {
   });
   const second = contentOf(rig.database);
   await rig.writer.createSnapshot('second');
+  const nothing = contentOfEmptied(rig);
   await scenario.prepare?.(rig);
-  return { first, second, nothing: contentOfEmptied(rig) };
+  return { first, second, nothing };
 }
 
 /** The content of the same schema without a row. */

@@ -52,6 +52,21 @@ for (const journalMode of ['delete', 'wal']) {
   }
 }
 
+test('a database that is sound again when the lock is taken is not taken back', async (t) => {
+  const rig = makeRecoveryRig(t);
+  const { prepare, act } = OVERWRITING.recoverFromFailedRestore;
+  await prepareOverwriting(rig, { prepare }, 'delete');
+  const { status, value } = await whilePaused(
+    rig,
+    'restore.before-begin',
+    () => act(rig),
+    () => withDatabase(rig.database, (db) => db.exec(`DROP INDEX Broken; ${INSERT('a')}`)),
+  );
+  assert.deepEqual([status, value?.state, value?.problems], ['fulfilled', 'unchanged', []]);
+  assert.equal(countOf(rig.database, 'acknowledged'), 1);
+  assert.equal(countOf(rig.database, 'written since'), 1);
+});
+
 test('a checkpoint between copy and lock costs no second safety snapshot', async (t) => {
   const rig = makeRecoveryRig(t);
   await prepareOverwriting(rig, OVERWRITING.restoreFromSnapshot, 'wal');

@@ -11,7 +11,7 @@ use super::{Context, canonical};
 use crate::database::holders;
 use crate::database::live::Live;
 use crate::database::raw_files::RawFiles;
-use crate::database::target::Committed;
+use crate::database::target::{Committed, ReplaceReason};
 use crate::database::write_lock::{Taken, WriteLock};
 use crate::error::{Code, Error, Result, fail};
 use crate::failpoint;
@@ -53,7 +53,7 @@ pub(crate) trait Work {
 pub(crate) enum Ran {
     Committed(Committed),
     /// The live file cannot take it, for this reason.
-    Impossible(String),
+    Impossible(ReplaceReason),
 }
 
 /// How it ended.
@@ -62,7 +62,7 @@ pub(crate) enum Overwritten {
     /// What has to be true of the database is not; nothing was changed.
     NotAsWanted,
     /// The live file cannot be overwritten, for this reason; nothing was changed.
-    Impossible(String),
+    Impossible(ReplaceReason),
 }
 
 /// Overwrites the database, which has to be what `only` says.
@@ -134,8 +134,7 @@ impl Overwriting<'_> {
                     return Ok(Some(Overwritten::NotAsWanted));
                 }
                 Ok(Taken::UnreadableHeader) => {
-                    let reason = "SQLite does not recognise it as a database".to_owned();
-                    return Ok(Some(Overwritten::Impossible(reason)));
+                    return Ok(Some(Overwritten::Impossible(ReplaceReason::UnreadableHeader)));
                 }
                 Err(error) => return Err(patience.explain(error)),
             };

@@ -128,7 +128,9 @@ fn apply(context: &Context, database: &Path, only: Only, target: &mut Target, en
         Ok(_) => match restore_in_place::restore(context, database, only, target, entry)? {
             Overwritten::Done => Ok(true),
             Overwritten::NotAsWanted => Ok(false),
-            Overwritten::Impossible(reason) => replace(context, database, target, entry, &reason).map(|()| true),
+            Overwritten::Impossible(reason) => {
+                replace(context, database, target, entry, &format!("{reason:?}")).map(|()| true)
+            }
         },
         Err(error) => Err(file_error("look at", database, error)),
     }

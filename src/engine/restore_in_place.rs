@@ -62,7 +62,7 @@ impl Work for Restoring<'_> {
     fn run(&mut self, lock: WriteLock, safety: Option<&Safety>) -> Result<Ran> {
         let mut transaction = match RestoreTransaction::begin(lock, &self.header)? {
             Begin::Ready(transaction) => transaction,
-            Begin::Replace(reason) => return Ok(Ran::Impossible(format!("{reason:?}"))),
+            Begin::Replace(reason) => return Ok(Ran::Impossible(reason)),
         };
         self.entry.safety = safety.map(|safety| safety.head.id);
         self.entry.cookie_before = Some(transaction.live().schema_cookie);
