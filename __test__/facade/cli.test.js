@@ -87,7 +87,7 @@ describe('bootstrap', () => {
     const printed = [];
     const print = (value, describe) => printed.push(describe(value));
     const writer = { bootstrapDatabase: async () => result, isDatabaseEmpty: async () => empty };
-    await commands.bootstrap({ writer, print });
+    await commands.bootstrap({ writer, print, options: {} });
     return printed.join();
   };
   const snapshot = { name: 'nightly', timestamp: new Date(2026, 0, 2, 3, 4) };
