@@ -170,6 +170,35 @@ test('a database that only lost its -wal is rescued with it', async (t) => {
   await application.kill();
 });
 
+test('a file that was replaced under an application is rescued, and an empty one in its place is not filled', async (t) => {
+  const { rig, application } = await running(t, 'wal');
+  createDatabase(rig.path('new.db'), { realities: 0 });
+  fs.renameSync(rig.path('new.db'), rig.database);
+  for (const suffix of ['-wal', '-shm']) fs.rmSync(`${rig.database}${suffix}`);
+  const writer = rig.newWriter(short);
+  const { bootstrapped, code } = await writer.bootstrapDatabase();
+  assert.deepEqual([bootstrapped, code], [false, 'DATABASE_DELETED']);
+  await writer.rescueDatabase('rescued');
+  // A name is an order, and whoever opens the new file sees what comes of it.
+  await writer.restoreFromSnapshot('rescued');
+  assert.equal(
+    withDatabase(rig.database, (db) => db.prepare(LATEST).get().n),
+    1,
+  );
+  await application.kill();
+});
+
+test('whoever only reads a deleted file is not waited for', async (t) => {
+  const rig = makeRig(t);
+  createDatabase(rig.database);
+  await rig.writer.createSnapshot('early');
+  const reader = await startConnection(rig, 'better-sqlite3', rig.database, { readonly: true });
+  await reader.all(LATEST);
+  fs.rmSync(rig.database);
+  const result = await rig.newWriter(short).bootstrapDatabase();
+  assert.equal(result.bootstrapped, true, result.error);
+});
+
 test('the command rescues too, and says when there is nothing to rescue', async (t) => {
   const { rig, application, remove } = await running(t, 'wal');
   const env = { ...process.env, DATABASE_URL: `file:${rig.database}`, SNAPSHOT_DIR: rig.snapshotDir };

@@ -108,6 +108,7 @@ impl Counting {
                 counters.count_created(took);
                 counters.last_failure = None;
             }),
+            ("rescueDatabase", Ok(_)) => self.tally.add(move |counters| counters.count_created(took)),
             ("createSnapshot", Err(error)) => {
                 let (code, level) = (error.code, self.check);
                 self.tally.add(move |counters| {
