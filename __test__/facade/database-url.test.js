@@ -137,6 +137,8 @@ test('the worker gets the defaults spelled out', () => {
   process.env.DATABASE_URL = 'file:dev.db';
   expect(resolveConfig({ postRestoreCommand: ['true'] }, 'database')).toEqual({
     databasePath: path.join(folder, 'dev.db'),
+    databasePlace: path.join(folder, 'dev.db'),
+    databaseId: null,
     snapshotDir: path.join(folder, 'backups'),
     lockTimeoutMs: 60000,
     commitTimeoutMs: 3000,
