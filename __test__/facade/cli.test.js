@@ -24,6 +24,22 @@ function run(...args) {
   return { status, stdout, stderr };
 }
 
+test('the question before a restore names both databases', async () => {
+  process.env.DATABASE_URL = 'file:/srv/app/staging.db';
+  const snapshot = { databaseName: 'prod.db', createdAt: new Date(), size: 4096 };
+  const calls = [];
+  const writer = {
+    getSnapshot: async () => snapshot,
+    restoreFromSnapshot: async (...given) => calls.push(given),
+  };
+  let question;
+  const confirm = async (compose) => (question = await compose());
+  const options = { foreign: true };
+  await commands.restore({ writer, print: () => {}, confirm, options }, 'nightly');
+  expect(question).toMatch(/"nightly" of prod\.db[^]*into \/srv\/app\/staging\.db\?/);
+  expect(calls).toEqual([['nightly', { tier: undefined, foreign: true }]]);
+});
+
 test('the help names every exit code', () => {
   const { status, stdout } = run('--help');
   expect(status).toBe(0);
