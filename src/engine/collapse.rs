@@ -147,7 +147,7 @@ pub(crate) fn is_accepted(context: &Context, before: &Head, later: Timestamp) ->
 
 /// Those that have a date that can be believed: every snapshot would be older than another one.
 fn measures(context: &Context) -> Result<Measures> {
-    let mut measures: Measures = context.repository.read_json(FILE)?.unwrap_or_default();
+    let mut measures: Measures = context.repository.read_note(FILE)?.unwrap_or_default();
     measures.retain(|_, measure| !is_ahead(measure.created_at, Timestamp::now()));
     Ok(measures)
 }

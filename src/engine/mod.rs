@@ -13,6 +13,7 @@ mod drill;
 mod examine;
 mod export;
 mod find;
+mod gone_rows;
 mod good_states;
 mod health;
 mod inspect;
@@ -62,7 +63,7 @@ pub(crate) use inspect::inspect_schema;
 pub(crate) use list::{get, head_object, list};
 pub(crate) use metrics::metrics;
 pub(crate) use pins::{pin, unpin};
-pub(crate) use prune::prune;
+pub(crate) use prune::{How as HowToPrune, prune};
 pub(crate) use recovery::Recovery;
 pub(crate) use reset::reset;
 pub(crate) use restore::restore;
@@ -74,10 +75,11 @@ pub(crate) use undo::undo;
 pub(crate) use verify::{Level, verify};
 
 use crate::config::Config;
-use crate::error::{Result, fail};
+use crate::error::{Code, Result, fail};
 use crate::repository::Repository;
 use crate::repository::bucket::lease::Lease;
 use crate::repository::lock::{Lock, Mode, Subject};
+use crate::repository::notes::Exclusive;
 use crate::repository::tiers::Tier;
 use crate::storage::{S3Store, Store};
 
@@ -172,11 +174,35 @@ impl Context {
             operation,
             timeout,
         )?;
+        let exclusive = self.repository.hold_exclusively();
         self.repository.sweep_after_crash()?;
         self.repository.init()?;
         let marker = self.repository.mark_as_busy()?;
         unfinished::finish(self)?;
         Ok(Writing {
+            _exclusive: exclusive,
+            _marker: Some(marker),
+            _lock: lock,
+        })
+    }
+
+    /// As [`Context::lock_for_writing`], for what only removes: a disk without room for a note must not keep
+    /// anybody from making room.
+    fn lock_for_removing(&self, operation: &str) -> Result<Writing> {
+        let lock = Lock::acquire(
+            self.repository.root(),
+            Subject::Repository,
+            Mode::Exclusive,
+            operation,
+            self.config.lock_timeout(),
+        )?;
+        let exclusive = self.repository.hold_exclusively();
+        self.repository.sweep_after_crash()?;
+        unless_full(self.repository.init())?;
+        let marker = unless_full(self.repository.mark_as_busy())?;
+        unless_full(unfinished::finish(self))?;
+        Ok(Writing {
+            _exclusive: exclusive,
             _marker: marker,
             _lock: lock,
         })
@@ -204,8 +230,27 @@ impl Context {
 /// The right to change the repository. The marker goes before the lock, so that the next holder
 /// finds one only after a crash.
 struct Writing {
-    _marker: tempfile::TempPath,
+    _exclusive: Exclusive,
+    _marker: Option<tempfile::TempPath>,
     _lock: Lock,
+}
+
+/// For a note about something that is done already: whoever asked for that is not told that it failed.
+fn warn_if_lost(noted: Result<()>) {
+    if let Err(error) = noted {
+        tracing::warn!(code = error.code.as_str(), reason = %error.story(), "what was asked for is done, but a note about it could not be written");
+    }
+}
+
+/// What a step brought that can be done without; `None` where the disk has no room for it.
+fn unless_full<T>(outcome: Result<T>) -> Result<Option<T>> {
+    match outcome {
+        Err(error) if error.code == Code::RepositoryFull => {
+            tracing::info!(reason = %error.story(), "no room for a note; what is to be removed is removed all the same");
+            Ok(None)
+        }
+        other => other.map(Some),
+    }
 }
 
 /// The path with links resolved; of a missing file, its folder's.

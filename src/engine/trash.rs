@@ -77,12 +77,8 @@ pub(crate) struct Trash(BTreeMap<Uuid, Note>);
 impl Trash {
     pub(crate) fn read(context: &Context) -> Result<Self> {
         let mut trash = Self::default();
-        for object in context.repository.local().list(NOTES)? {
-            let id = object.key.strip_prefix(NOTES).and_then(|id| Uuid::try_parse(id).ok());
-            if let (Some(id), Some(note)) = (id, context.repository.read_json(&object.key)?) {
-                trash.0.insert(id, note);
-            }
-        }
+        // One that cannot be read hides nothing: what it was about is listed again, and the policy judges anew.
+        trash.0.extend(context.repository.notes::<Note>(NOTES)?);
         Ok(trash)
     }
 
@@ -172,19 +168,29 @@ impl Trash {
     }
 }
 
-/// Puts a snapshot into the trash of its tiers, for the database of that lineage. Below the lock.
-pub(crate) fn put(context: &Context, line: &Line, lineage: Option<Uuid>) -> Result<()> {
+/// Puts a snapshot into the trash of its tiers, for the database of that lineage. Below the lock. Returns
+/// what the trash knew of it before.
+pub(crate) fn put(context: &Context, line: &Line, lineage: Option<Uuid>) -> Result<Option<Note>> {
     let key = format!("{NOTES}{}", line.id);
-    let note = Note::with(context.repository.read_json(&key)?, line, lineage);
-    context.repository.replace_json(&key, &note)
+    let before: Option<Note> = context.repository.read_note(&key)?;
+    let note = Note::with(before.clone(), line, lineage);
+    context.repository.replace_json(&key, &note)?;
+    Ok(before)
 }
 
-/// Notes that a snapshot is in the trash of a tier no longer. Below the lock.
-pub(crate) fn swept(context: &Context, id: Uuid, tier: Tier) -> Result<()> {
+/// Takes that back. Below the same lock.
+pub(crate) fn take_back(context: &Context, id: Uuid, before: Option<&Note>) -> Result<()> {
+    match before {
+        Some(note) => context.repository.replace_json(&format!("{NOTES}{id}"), note),
+        None => forget(context, id),
+    }
+}
+
+/// Notes that a snapshot is in the trash of a tier no longer. Below the lock. `known`: what to note where there
+/// was no room for it before.
+pub(crate) fn swept(context: &Context, id: Uuid, known: &Note, tier: Tier) -> Result<()> {
     let key = format!("{NOTES}{id}");
-    let Some(mut note) = context.repository.read_json::<Note>(&key)? else {
-        return Ok(());
-    };
+    let mut note = context.repository.read_note(&key)?.unwrap_or_else(|| known.clone());
     note.deleted_at.remove(&tier);
     context.repository.replace_json(&key, &note)
 }
@@ -231,7 +237,7 @@ pub(crate) fn undelete(context: &Context, name: &str) -> Result<Value> {
             snapshot = name,
             "the copy in the bucket has been deleted; the local one is brought back"
         );
-        swept(context, id, Tier::Local)?;
+        swept(context, id, note, Tier::Local)?;
     } else {
         forget(context, id)?;
     }

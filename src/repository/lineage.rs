@@ -42,7 +42,8 @@ pub(crate) fn is_taken(repository: &Repository, id: Uuid) -> bool {
 
 impl Lineages {
     fn read(repository: &Repository) -> Result<Self> {
-        Ok(repository.read_json(FILE)?.unwrap_or_default())
+        // Without it a database is looked for among the heads, as on a new host.
+        Ok(repository.read_note(FILE)?.unwrap_or_default())
     }
 
     fn is_taken(&self, id: &Uuid) -> bool {

@@ -23,6 +23,7 @@ pub(crate) mod lineage;
 pub(crate) mod lock;
 pub(crate) mod manifest;
 pub(crate) mod mirror;
+pub(crate) mod notes;
 pub(crate) mod operations;
 pub(crate) mod pack;
 pub(crate) mod pack_reader;

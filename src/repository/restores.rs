@@ -84,12 +84,9 @@ impl Restore {
 
 /// Every entry, oldest first.
 pub(crate) fn all(repository: &Repository) -> Result<Vec<Restore>> {
-    let mut restores: Vec<Restore> = Vec::new();
-    for object in repository.local().list(FOLDER)? {
-        if let Some(restore) = repository.read_json(&object.key)? {
-            restores.push(restore);
-        }
-    }
+    // One that cannot be read never counts, neither as done nor as something to settle.
+    let entries = repository.notes::<Restore>(FOLDER)?;
+    let mut restores: Vec<Restore> = entries.into_iter().map(|(_, restore)| restore).collect();
     restores.sort_by_key(|restore| restore.at);
     Ok(restores)
 }

@@ -4,6 +4,7 @@
 
 #[cfg(test)]
 mod conformance;
+pub(crate) mod leftovers;
 mod local;
 mod s3;
 mod space;
