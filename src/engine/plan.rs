@@ -21,6 +21,7 @@ use crate::repository::survey::{Listed, Survey};
 use crate::repository::tiers::Tier;
 
 mod protection;
+mod safety;
 
 /// A snapshot and what becomes of it.
 #[derive(Clone, Debug, Serialize)]
@@ -54,6 +55,7 @@ pub(crate) struct Plan {
     /// Of the configured database; `None`: no snapshot is certain to be of it.
     pub(crate) lineage: Option<Uuid>,
     pins: Pins,
+    needed: safety::Needed,
     /// What the trash of a tier must not lose.
     last_good: Vec<(Tier, Uuid)>,
     /// What it was made from, without the trash.
@@ -94,7 +96,14 @@ impl Plan {
             now: Timestamp::now(),
         };
         let last_good = protection.last_good(&left, &thrown_away);
-        let (kept, removed) = judge(policy, left, &protection);
+        let (mut kept, mut removed) = judge(policy, left, &protection);
+        let needed = safety::Needed::read(context)?;
+        if tiers.contains(&Tier::Local) {
+            let all = safety::lines(&survey, lineage);
+            let (safe, old) = safety::judge(all, &pins, &needed, newest_of(&kept, &removed));
+            kept = newest_first(kept, safe);
+            removed = newest_first(removed, old);
+        }
         Ok(Self {
             kept,
             removed,
@@ -104,6 +113,7 @@ impl Plan {
             is_whole,
             lineage,
             pins,
+            needed,
             last_good,
             heads,
             manifests,
@@ -122,6 +132,7 @@ impl Plan {
         let is_before = |first: &Collapse| note.created_at < first.created_at;
         note.is_of(self.lineage)
             && !self.pins.contains(id)
+            && !self.needed.contains(id)
             && !self.last_good.contains(&(tier, id))
             && !self.collapse.as_ref().is_some_and(is_before)
     }
@@ -186,6 +197,17 @@ fn lines(survey: &Survey, plain: &[PlainSnapshot], lineage: Option<Uuid>) -> Vec
     }
     lines.sort_by_key(|line| std::cmp::Reverse((line.created_at, line.id)));
     lines
+}
+
+/// When the newest one was made.
+fn newest_of(kept: &[Line], removed: &[Line]) -> Option<Timestamp> {
+    kept.iter().chain(removed).map(|line| line.created_at).max()
+}
+
+fn newest_first(some: Vec<Line>, others: Vec<Line>) -> Vec<Line> {
+    let mut all = [some, others].concat();
+    all.sort_by_key(|line| std::cmp::Reverse((line.created_at, line.id)));
+    all
 }
 
 /// The lines with those of their tiers for which that holds; without those that have none.

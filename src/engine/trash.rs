@@ -20,6 +20,7 @@ use crate::error::{Code, Error, Result};
 use crate::record::Record;
 use crate::repository::bucket::lease::Lease;
 use crate::repository::bucket::tombstones;
+use crate::repository::manifest::Kind;
 use crate::repository::survey::{Listed, Survey};
 use crate::repository::tiers::Tier;
 use crate::storage::S3Store;
@@ -229,7 +230,7 @@ pub(crate) fn undelete(context: &Context, name: &str) -> Result<Value> {
     if in_bucket.is_deleted && !note.deleted_at.contains_key(&Tier::Local) {
         return Err(gone_from_bucket(name));
     }
-    if listed.is_some() {
+    if listed.as_ref().is_some_and(has_row) {
         catalog::remember_row(context, id)?;
     }
     if in_bucket.is_deleted {
@@ -244,8 +245,8 @@ pub(crate) fn undelete(context: &Context, name: &str) -> Result<Value> {
     drop((lock, in_bucket));
     let record = match (&note.plain, &listed) {
         (Some(record), _) => Some(record.clone()),
-        (None, Some(listed)) => Some(catalog::record_of(context, listed, &Journal::read(context)?)),
-        (None, None) => None,
+        (None, Some(listed)) if has_row(listed) => Some(catalog::record_of(context, listed, &Journal::read(context)?)),
+        (None, _) => None,
     };
     if let (Some(record), Ok(database)) = (record, context.database())
         && database.is_file()
@@ -253,6 +254,11 @@ pub(crate) fn undelete(context: &Context, name: &str) -> Result<Value> {
         catalog::add_row(context, &database, id, &record);
     }
     list::get(context, name)
+}
+
+/// Safety snapshots have none.
+fn has_row(listed: &Listed) -> bool {
+    listed.head.kind == Kind::Snapshot
 }
 
 fn gone_from_bucket(name: &str) -> Error {

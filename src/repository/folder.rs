@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
@@ -43,6 +43,8 @@ pub(crate) struct Repository {
     bucket: Option<S3Store>,
     /// Whether this process holds the exclusive lock.
     pub(super) exclusive: Arc<AtomicBool>,
+    /// Damaged notes that were named in a warning.
+    pub(super) named: Arc<Mutex<HashSet<String>>>,
 }
 
 impl Repository {
@@ -55,6 +57,7 @@ impl Repository {
             bucket: bucket.transpose()?,
             folder,
             exclusive: Arc::default(),
+            named: Arc::default(),
         };
         if let Some(value) = repository.read_json::<serde_json::Value>(DESCRIPTION)? {
             let format = value.get("format").and_then(serde_json::Value::as_u64).unwrap_or(0);

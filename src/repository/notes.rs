@@ -6,6 +6,7 @@
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
 use serde::de::DeserializeOwned;
@@ -17,6 +18,9 @@ use crate::storage::{io_error, sync_folder};
 
 /// Kinds of notes that are about one snapshot and are written before its manifest.
 const AHEAD_OF_A_MANIFEST: [&str; 3] = ["local/rows/", "local/pending/", "local/operations/"];
+
+/// Between the name of a note that was moved aside and the time.
+pub(crate) const DAMAGED: &str = ".damaged-";
 
 /// While it is there, this process holds the exclusive lock.
 pub(crate) struct Exclusive(Repository);
@@ -81,21 +85,22 @@ impl Repository {
     }
 
     fn pass_over(&self, key: &str, reason: &str) -> Result<()> {
-        let path = self.path(key);
-        if !self.exclusive.load(Ordering::Relaxed) {
-            tracing::warn!(file = %path.display(), reason, "a damaged note is passed over; the next call that writes moves it aside");
-            return Ok(());
+        let mut named = self.named.lock().unwrap_or_else(PoisonError::into_inner);
+        if named.insert(key.to_owned()) {
+            let file = self.path(key);
+            tracing::warn!(file = %file.display(), reason, "a damaged note counts as none; a call that writes keeps it as <name>.damaged-<time>");
         }
-        let aside = self.set_aside(key)?;
-        tracing::warn!(file = %path.display(), moved_to = %aside, reason, "a damaged note was moved aside, and counts as none");
-        Ok(())
+        match self.exclusive.load(Ordering::Relaxed) {
+            true => self.set_aside(key).map(drop),
+            false => Ok(()),
+        }
     }
 
     /// Moves a note that cannot be understood out of the way, to `<key>.damaged-<time>`. Returns its new name.
     pub(crate) fn set_aside(&self, key: &str) -> Result<String> {
         let from = self.path(key);
         let time = format!("{:.3}", jiff::Timestamp::now()).replace([':', '.'], "-");
-        let aside = format!("{key}.damaged-{time}");
+        let aside = format!("{key}{DAMAGED}{time}");
         match fs::rename(&from, self.path(&aside)) {
             Ok(()) => sync_folder(from.parent().unwrap_or(self.root()))?,
             Err(error) if error.kind() == ErrorKind::NotFound => {}

@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::folder::Repository;
+use super::notes::DAMAGED;
 use crate::error::Result;
+use crate::storage::Object;
 
 const FOLDER: &str = "local/restores/";
 /// A file for each restore whose outcome nobody may have heard of. Not in the entry: it goes when
@@ -80,6 +82,15 @@ impl Restore {
     pub(crate) fn tell(&self, repository: &Repository) -> Result<()> {
         repository.local().remove(&self.untold_key())
     }
+}
+
+/// Whether an entry that was damaged is younger than this one: then nobody knows which restore was the last.
+pub(crate) fn is_followed_by_damage(repository: &Repository, restore: &Restore) -> Result<bool> {
+    let entries = repository.local().list(FOLDER)?;
+    let own = entries.iter().find(|object| object.key == restore.key());
+    let is_damaged = |object: &Object| object.key.contains(DAMAGED);
+    let is_younger = |object: &Object| own.is_none_or(|own| own.modified < object.modified);
+    Ok(entries.iter().any(|object| is_damaged(object) && is_younger(object)))
 }
 
 /// Every entry, oldest first.
