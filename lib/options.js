@@ -110,6 +110,7 @@ const PRUNE = {
   ...READ,
   ...POLICY,
   dryRun: [isBoolean, 'true or false'],
+  now: [isBoolean, 'true or false'],
 };
 
 const DRILL = {

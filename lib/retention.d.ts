@@ -33,6 +33,11 @@ export interface PruneOptions extends SnapshotOptions, RetentionPolicy {
   tier?: SnapshotTier;
   /** Only tells what would be done. Default: `false`. */
   dryRun?: boolean;
+  /**
+   * Deletes for good at once what the policy does not keep, and all that is in the trash and may go. Needs no
+   * room on the disk, so it is what empties a full one. Default: `false`.
+   */
+  now?: boolean;
 }
 
 /** What a prune does to one snapshot, and why. */
@@ -68,9 +73,12 @@ export interface PruneResult {
   dryRun: boolean;
   /** Newest first. */
   kept: PruneLine[];
-  /** Those that went into the trash, where `undelete` finds them for {@link SnapshotOptions.trashGraceMs}. */
+  /**
+   * Those that went into the trash, where `undelete` finds them for {@link SnapshotOptions.trashGraceMs}; with
+   * `now` those among them that are in `swept` as well are gone.
+   */
   removed: PruneLine[];
-  /** Names of those that were in the trash for long enough and are deleted for good. */
+  /** Names of those that were in the trash for long enough, or with `now` at all, and are deleted for good. */
   swept: string[];
   /** Bytes that the local repository is smaller by; 0 for a dry run. */
   freedBytes: number;

@@ -6,13 +6,13 @@ const { POLICY } = require('./options.js');
 const { withDates } = require('./records.js');
 
 /** Sorts the options of a prune into the job's arguments and those that every call has. */
-function pruneArguments({ tier, dryRun, ...options }) {
+function pruneArguments({ tier, dryRun, now, ...options }) {
   const policy = {};
   const others = {};
   for (const [name, value] of Object.entries(options)) {
     (Object.hasOwn(POLICY, name) ? policy : others)[name] = value;
   }
-  return { args: { policy, tier, dryRun }, others };
+  return { args: { policy, tier, dryRun, now }, others };
 }
 
 function withPruneDates(result) {

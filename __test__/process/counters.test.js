@@ -8,6 +8,7 @@ const path = require('node:path');
 const { test } = require('node:test');
 const { createDatabase, damageFiller } = require('../support/database.js');
 const { pauseAt, withFailpoint } = require('../support/failpoints.js');
+const { asideOf } = require('../support/files.js');
 const { samples } = require('../support/health.js');
 const { startWriter } = require('../support/processes.js');
 const { eventually, makeRig, refused } = require('../support/rig.js');
@@ -185,7 +186,7 @@ test('damaged counters are kept aside and begin anew', async (t) => {
   await rig.writer.createSnapshot('second');
   assert.ok(rig.log.warnings().every(({ message }) => /metrics\.json cannot be understood/.test(message)));
   assert.deepEqual(await calls(rig.writer), [1, 0]);
-  assert.equal(fs.readFileSync(`${file}.damaged`, 'utf8'), '{ "databases": 7');
+  assert.equal(fs.readFileSync(asideOf(file), 'utf8'), '{ "databases": 7');
 });
 
 test('reading makes no repository, and failing to makes none either', async (t) => {

@@ -8,6 +8,7 @@ const path = require('node:path');
 const { test } = require('node:test');
 const { createDatabase } = require('../support/database.js');
 const { pauseAt } = require('../support/failpoints.js');
+const { asideOf } = require('../support/files.js');
 const { childrenOf, isAlive } = require('../support/processes.js');
 const { assertAllVerify, eventually, makeRig } = require('../support/rig.js');
 const { YEARLY, runScheduler, startScheduler, startedByPm2, ticksIn } = require('../support/scheduler.js');
@@ -83,7 +84,7 @@ test('claims that cannot be understood are set aside', async (t) => {
   fs.writeFileSync(claims, '{"version":1,"cla');
   const output = await assertNextStartRuns(rig);
   assert.match(output, /WARN local\/schedule\.json cannot be understood and is kept as /);
-  assert.equal(fs.readFileSync(`${claims}.damaged`, 'utf8'), '{"version":1,"cla');
+  assert.equal(fs.readFileSync(asideOf(claims), 'utf8'), '{"version":1,"cla');
 });
 
 test('claims of a later version stay, and the run is made', async (t) => {

@@ -41,6 +41,11 @@ function filesBelow(folder) {
     .sort();
 }
 
+/** What a damaged note was renamed to. */
+function asideOf(note) {
+  return filesBelow(path.dirname(note)).find((file) => file.startsWith(`${note}.damaged-`));
+}
+
 function bytesBelow(folder) {
   return filesBelow(folder).reduce((sum, file) => sum + fs.statSync(file).size, 0);
 }
@@ -78,4 +83,4 @@ function flipBit(file, at) {
   fs.writeFileSync(file, bytes);
 }
 
-module.exports = { sha256, filesBelow, bytesBelow, fingerprint, differingPages, imageBytes, flipBit };
+module.exports = { sha256, filesBelow, asideOf, bytesBelow, fingerprint, differingPages, imageBytes, flipBit };

@@ -127,7 +127,8 @@ function build(done) {
   retention
     .withRules(add('prune', 'remove the snapshots that a policy does not keep', retention.prune))
     .addOption(new Option('--tier <tier>', 'prune there alone (default: both)').choices(['local', 's3']))
-    .option('--dry-run', 'only tell what would be done, and why');
+    .option('--dry-run', 'only tell what would be done, and why')
+    .option('--now', 'delete for good at once, what is in the trash as well: works on a full disk');
   add('undelete <name>', 'bring back what prune removed', retention.undelete);
   add('pin <name>', 'keep a snapshot whatever prune is told', retention.pin);
   add('unpin <name>', 'take that back', retention.unpin);

@@ -33,7 +33,8 @@ function wholeNumber(text) {
 async function prune({ writer, print, options }) {
   const { keepLast, keepHourly, keepDaily, keepWeekly, keepMonthly, keepYearly, keepWithin } = options;
   const policy = { keepLast, keepHourly, keepDaily, keepWeekly, keepMonthly, keepYearly, keepWithin };
-  const result = await writer.prune({ ...policy, tier: options.tier, dryRun: options.dryRun });
+  const { tier, dryRun, now } = options;
+  const result = await writer.prune({ ...policy, tier, dryRun, now });
   print(result, describe);
   return result.bucketFailure === null ? exitCodes.OK : exitCodes.FAILED;
 }
@@ -79,7 +80,8 @@ function summary({ dryRun, kept, removed, swept, freedBytes, repacked }) {
   if (dryRun) return `${counts}, ${swept.length} in the trash to delete for good. Nothing was changed.`;
   return [
     `${kept.length} kept, ${removed.length} removed.`,
-    removed.length > 0 && 'Until its grace is over, "snapshot-writer undelete <name>" brings one back.',
+    removed.some(({ name }) => !swept.includes(name)) &&
+      'Until its grace is over, "snapshot-writer undelete <name>" brings one back.',
     swept.length > 0 && `Deleted for good: ${swept.join(', ')}.`,
     repacked && `Repacked ${repacked.packsBefore} packs into ${repacked.packsAfter}.`,
     freedBytes > 0 && `Freed ${size(freedBytes)}.`,

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::trash::Trash;
-use super::{Context, upload};
+use super::{Context, gone_rows, upload};
 use crate::database::rows::{self, Rows};
 use crate::error::{Error, Result};
 use crate::failpoint;
@@ -124,7 +124,10 @@ pub(crate) fn add_rows(context: &Context, database: &Path, identity: &Identity, 
         let missed = heads.iter().filter(|head| head.id.to_string() != new.id);
         let mut records = vec![new.clone()];
         records.extend(missed.map(|head| record_with(context, head, &journal)));
-        open(context, database)?.upsert(&records, context.config.catalog_size)?;
+        let table = open(context, database)?;
+        // First: a new snapshot may have the name of a row that is to go.
+        gone_rows::remove(context, database, &table)?;
+        table.upsert(&records, context.config.catalog_size)?;
         heads.iter().try_for_each(|head| forget_note(context, head.id))
     })();
     if let Err(error) = written {
@@ -220,14 +223,12 @@ pub(crate) fn add_row(context: &Context, database: &Path, id: Uuid, record: &Rec
     }
 }
 
-/// Removes the row of a deleted snapshot. Best effort.
-pub(crate) fn remove_row(context: &Context, database: &Path, id: &str) {
-    remove_rows(context, database, &[id.to_owned()]);
-}
-
-/// As [`remove_row`], for many. Whether they are gone.
+/// Removes the rows of deleted snapshots. Best effort: whether they are gone.
 pub(crate) fn remove_rows(context: &Context, database: &Path, ids: &[String]) -> bool {
-    let removed = open(context, database).and_then(|table| ids.iter().try_for_each(|id| table.delete(id)));
+    let removed = open(context, database).and_then(|table| {
+        ids.iter().try_for_each(|id| table.delete(id))?;
+        gone_rows::remove(context, database, &table)
+    });
     removed.inspect_err(warn_row).is_ok()
 }
 

@@ -183,7 +183,7 @@ pub(crate) fn is_accepted(context: &Context, order: &Order, before: &Head, later
 
 /// Those whose place can be believed: without a number and dated in the future, one would be newer than every snapshot.
 fn measures(context: &Context) -> Result<Measures> {
-    let mut measures: Measures = context.repository.read_json(FILE)?.unwrap_or_default();
+    let mut measures: Measures = context.repository.read_note(FILE)?.unwrap_or_default();
     measures.retain(|_, measure| has_place(measure.mark()));
     Ok(measures)
 }

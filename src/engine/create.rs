@@ -378,11 +378,12 @@ const fn check_name(check: Check) -> &'static str {
     }
 }
 
-/// Removes the packs that a failed attempt had published already. Best effort: what stays is
-/// swept by a later call.
+/// Removes what a failed attempt had stored already: packs, and notes about a snapshot that did not come to
+/// be. Best effort: what stays is swept by a later call.
 pub(crate) fn clean_up(context: &Context) {
-    if let Err(error) = context.repository.remove_unneeded_packs() {
-        tracing::warn!(reason = %error, "the packs of the failed snapshot could not be removed");
+    let forgotten = context.repository.forget_notes_of_nothing();
+    if let Err(error) = context.repository.remove_unneeded_packs().and(forgotten) {
+        tracing::warn!(reason = %error, "what the failed snapshot had stored could not be removed");
     }
 }
 

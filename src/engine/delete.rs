@@ -1,11 +1,13 @@
 //! Deleting a snapshot and the packs that nothing else needs.
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::find::{Found, damaged_manifest, everything, find, plain_files};
 use super::trash::Trash;
-use super::{Context, catalog, collapse, foreign, pins, repack, trash, upload};
+use super::{Context, catalog, collapse, foreign, gone_rows, pins, repack, trash, unless_full, upload, warn_if_lost};
 use crate::database::plain_snapshots::{Place, PlainSnapshot, is_plain_name};
 use crate::error::{Code, Result, fail};
 use crate::failpoint;
@@ -48,9 +50,18 @@ pub(crate) fn delete(context: &Context, name: &str) -> Result<Value> {
     if let Ok(database) = context.database()
         && database.is_file()
     {
-        catalog::remove_row(context, &database, &id);
+        remove_row(context, &database, id);
     }
     Ok(json!({ "name": name, "freedBytes": freed }))
+}
+
+/// Removes its row. One that cannot be removed now, because the database is locked or on the same full disk, is
+/// noted, and a later call removes it.
+fn remove_row(context: &Context, database: &Path, id: String) {
+    if !catalog::remove_rows(context, database, std::slice::from_ref(&id)) {
+        let lock = context.lock_for_removing("deleteSnapshot");
+        warn_if_lost(lock.and_then(|_lock| gone_rows::remember(context, database, &id)));
+    }
 }
 
 /// Deletes the snapshot that the application knows by this key (`s3Key`) and leaves its row to the
@@ -154,7 +165,7 @@ fn remove(context: &Context, doomed: &Doomed) -> Result<(String, u64)> {
             if let Some(copy) = &copy {
                 remove_plain(context, copy)?;
             }
-            let _lock = context.lock_for_writing("deleteSnapshot")?;
+            let _lock = context.lock_for_removing("deleteSnapshot")?;
             pins::refuse_pinned(context, plain.note_id(), false)?;
             failpoint::reached("delete.before-manifest")?;
             // In the trash there may be a file of what was found in the bucket.
@@ -172,12 +183,12 @@ fn remove_locally(context: &Context, id: Uuid) -> Result<u64> {
     if !context.repository.root().is_dir() {
         return Ok(0);
     }
-    let _lock = context.lock_for_writing("deleteSnapshot")?;
+    let _lock = context.lock_for_removing("deleteSnapshot")?;
     pins::refuse_pinned(context, id, false)?;
     failpoint::reached("delete.before-manifest")?;
     remove_manifest(context, id)?;
     trash::forget(context, id)?;
-    let freed = context.repository.remove_unneeded_packs()?;
+    let freed = repack::free_packs(context)?;
     failpoint::reached("delete.after-packs")?;
     Ok(freed)
 }
@@ -185,7 +196,8 @@ fn remove_locally(context: &Context, id: Uuid) -> Result<u64> {
 /// Removes what names a snapshot in the local tier, below the lock: a pack without a manifest is
 /// only garbage, the reverse is damage.
 pub(crate) fn remove_manifest(context: &Context, id: Uuid) -> Result<()> {
-    repack::note_deletion(context)?;
+    // Without room the note follows when the packs are gone.
+    unless_full(repack::note_deletion(context))?;
     context.repository.remove_manifest(id)?;
     upload::forget(context, id)
 }

@@ -12,6 +12,7 @@ use super::find::find;
 use super::target::Target;
 use crate::database::raw_files::in_the_way_of;
 use crate::error::{Code, Error, Result, fail};
+use crate::storage::leftovers::new_file_in;
 use crate::storage::{adopt, publish};
 
 /// Writes the image of a snapshot to `path`, which must not exist; its SHA-256 is the record's checksum.
@@ -24,9 +25,8 @@ pub(crate) fn export(context: &Context, name: &str, path: &Path) -> Result<Value
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty())
         .unwrap_or(Path::new("."));
-    let file = assemble(context, &mut target, folder, ".snapshot-writer-", |error| {
-        unwritable(path, error)
-    })?;
+    let file = new_file_in(folder).map_err(|error| unwritable(path, error))?;
+    write_image(context, &mut target, &file, |error| unwritable(path, error))?;
     adopt(file.path(), folder)?;
     check_is_free(path)?;
     publish(file, path).map_err(|error| match error.code {

@@ -68,7 +68,7 @@ pub(crate) fn remember(context: &Context, id: Uuid, verdict: &Verdict) {
 
 fn note(context: &Context, id: Uuid, level: Level, problem: &str) -> Result<()> {
     let tier = tier(context);
-    let known = context.repository.read_json::<Note>(&key(id, tier)).ok().flatten();
+    let known = context.repository.read_note::<Note>(&key(id, tier))?;
     let note = Note {
         id,
         tier,
@@ -121,10 +121,7 @@ fn tier(context: &Context) -> Option<Tier> {
 fn notes(repository: &Repository) -> Result<Vec<Note>> {
     let mut notes = Vec::new();
     for object in repository.local().list(NOTES)? {
-        match repository.read_json(&object.key) {
-            Ok(note) => notes.extend(note),
-            Err(error) => tracing::warn!(reason = %error, "a note about a damaged snapshot is passed over"),
-        }
+        notes.extend(repository.read_note::<Note>(&object.key)?);
     }
     Ok(notes)
 }

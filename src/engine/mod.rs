@@ -15,6 +15,7 @@ mod examine;
 mod export;
 mod find;
 mod foreign;
+mod gone_rows;
 mod good_states;
 mod health;
 mod inspect;
@@ -70,7 +71,7 @@ pub(crate) use known_damage::remember_packs as remember_damaged_packs;
 pub(crate) use list::{get, head_object, list};
 pub(crate) use metrics::metrics;
 pub(crate) use pins::{pin, unpin};
-pub(crate) use prune::prune;
+pub(crate) use prune::{How as HowToPrune, prune};
 pub(crate) use recovery::Recovery;
 pub(crate) use rescue::rescue;
 pub(crate) use reset::reset;
@@ -83,13 +84,14 @@ pub(crate) use undo::undo;
 pub(crate) use verify::{Level, verify};
 
 use crate::config::Config;
-use crate::error::{Result, fail};
+use crate::error::{Code, Result, fail};
 use crate::repository::Repository;
 use crate::repository::bucket::lease::Lease;
 use crate::repository::identity::{self, Identity};
 use crate::repository::instance::Place;
 use crate::repository::lock::{Lock, Mode, Subject};
 use crate::repository::manifest::Head;
+use crate::repository::notes::Exclusive;
 use crate::repository::tiers::Tier;
 use crate::storage::{S3Store, Store};
 
@@ -240,12 +242,38 @@ impl Context {
             timeout,
         )?;
         let held = Held::new(&self.repository, lock)?;
+        let exclusive = self.repository.hold_exclusively();
         self.repository.sweep_after_crash()?;
         self.repository.init()?;
         let marker = self.repository.mark_as_busy()?;
         self.adopt_older_snapshots()?;
         unfinished::finish(self)?;
         Ok(Writing {
+            _exclusive: exclusive,
+            _marker: Some(marker),
+            _held: held,
+        })
+    }
+
+    /// As [`Context::lock_for_writing`], for what only removes: a disk without room for a note must not keep
+    /// anybody from making room.
+    fn lock_for_removing(&self, operation: &str) -> Result<Writing> {
+        let lock = Lock::acquire(
+            self.repository.root(),
+            Subject::Repository,
+            Mode::Exclusive,
+            operation,
+            self.config.lock_timeout(),
+        )?;
+        let held = Held::new(&self.repository, lock)?;
+        let exclusive = self.repository.hold_exclusively();
+        self.repository.sweep_after_crash()?;
+        unless_full(self.repository.init())?;
+        let marker = unless_full(self.repository.mark_as_busy())?;
+        unless_full(self.adopt_older_snapshots())?;
+        unless_full(unfinished::finish(self))?;
+        Ok(Writing {
+            _exclusive: exclusive,
             _marker: marker,
             _held: held,
         })
@@ -273,7 +301,8 @@ impl Context {
 /// The right to change the repository. The marker goes before the lock, so that the next holder
 /// finds one only after a crash.
 struct Writing {
-    _marker: tempfile::TempPath,
+    _exclusive: Exclusive,
+    _marker: Option<tempfile::TempPath>,
     _held: Held,
 }
 
@@ -296,5 +325,23 @@ impl Held {
 impl Drop for Held {
     fn drop(&mut self) {
         self.repository.let_go();
+    }
+}
+
+/// For a note about something that is done already: whoever asked for that is not told that it failed.
+fn warn_if_lost(noted: Result<()>) {
+    if let Err(error) = noted {
+        tracing::warn!(code = error.code.as_str(), reason = %error.story(), "what was asked for is done, but a note about it could not be written");
+    }
+}
+
+/// What a step brought that can be done without; `None` where the disk has no room for it.
+fn unless_full<T>(outcome: Result<T>) -> Result<Option<T>> {
+    match outcome {
+        Err(error) if error.code == Code::RepositoryFull => {
+            tracing::info!(reason = %error.story(), "no room for a note; what is to be removed is removed all the same");
+            Ok(None)
+        }
+        other => other.map(Some),
     }
 }

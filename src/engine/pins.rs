@@ -84,10 +84,9 @@ impl Pins {
     }
 
     pub(crate) fn of_this_host(context: &Context) -> Result<Self> {
-        let notes = context.repository.local().list(NOTES)?;
-        let id = |key: &str| Uuid::try_parse(key.strip_prefix(NOTES)?).ok();
+        // What a pin says does not matter: its name protects.
         Ok(Self {
-            ids: notes.iter().filter_map(|note| id(&note.key)).collect(),
+            ids: context.repository.note_ids(NOTES)?.into_iter().collect(),
             bucket_failure: None,
         })
     }

@@ -24,6 +24,7 @@ use crate::repository::survey::{Listed, Survey};
 use crate::repository::tiers::Tier;
 
 mod protection;
+mod safety;
 
 /// A snapshot and what becomes of it.
 #[derive(Clone, Debug, Serialize)]
@@ -65,6 +66,7 @@ pub(crate) struct Plan {
     pins: Pins,
     /// Of all snapshots of the database, the trash included.
     order: Order,
+    needed: safety::Needed,
     /// What the trash of a tier must not lose.
     last_good: Vec<(Tier, Uuid)>,
     /// What it was made from, without the trash.
@@ -115,7 +117,16 @@ impl Plan {
             now: Timestamp::now(),
         };
         let last_good = protection.last_good(&left, &thrown_away);
-        let (kept, removed) = judge(policy, left, &protection);
+        let (mut kept, mut removed) = judge(policy, left, &protection);
+        let needed = safety::Needed::read(context)?;
+        if tiers.contains(&Tier::Local) {
+            let safety = safety::lines(&survey, &identity);
+            let newest = all.first().map(|line| line.created_at);
+            let (safe, old) = safety::judge(safety, &pins, &needed, newest, Timestamp::now());
+            kept.extend(safe);
+            removed.extend(old);
+        }
+        put_in_places(&mut kept, &mut removed);
         Ok(Self {
             kept,
             removed,
@@ -127,6 +138,7 @@ impl Plan {
             foreign,
             pins,
             order,
+            needed,
             last_good,
             heads,
             manifests,
@@ -146,6 +158,7 @@ impl Plan {
         note.is_of(&self.identity)
             && !self.foreign.contains(&id)
             && !self.pins.contains(id)
+            && !self.needed.contains(id)
             && !self.last_good.contains(&(tier, id))
             && !self.collapse.as_ref().is_some_and(is_before)
     }
@@ -210,10 +223,18 @@ fn lines(survey: &Survey, plain: &[PlainSnapshot], identity: &Identity) -> Vec<L
         }
     }
     order::newest_first(&mut lines, Line::mark);
-    for (place, line) in lines.iter_mut().enumerate() {
+    lines
+}
+
+/// Tells each line where it stands among all, and puts both lists in that order.
+fn put_in_places(kept: &mut [Line], removed: &mut [Line]) {
+    let mut all: Vec<&mut Line> = kept.iter_mut().chain(removed.iter_mut()).collect();
+    order::newest_first(&mut all, |line| line.mark());
+    for (place, line) in all.into_iter().enumerate() {
         line.place = place;
     }
-    lines
+    kept.sort_by_key(|line| line.place);
+    removed.sort_by_key(|line| line.place);
 }
 
 /// The lines with those of their tiers for which that holds; without those that have none.

@@ -91,7 +91,6 @@ impl<'a> Recovery<'a> {
             Ok(head) => Ok(json!({ "backup": describe(context, &head, Some(&note)) })),
             Err(error) => {
                 create::clean_up(context);
-                operations::forget_orphans(&context.repository)?;
                 Err(error)
             }
         }
@@ -224,7 +223,7 @@ impl<'a> Recovery<'a> {
             context.host.check_alive()?;
             context.repository.remove_manifest(head.id)?;
         }
-        operations::forget_orphans(&context.repository)?;
+        context.repository.forget_notes_of_nothing()?;
         let freed = context.repository.remove_unneeded_packs()?;
         Ok(json!({ "deleted": names_of(old), "kept": names_of(kept), "freedBytes": freed }))
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{Context, upload};
+use super::{Context, upload, warn_if_lost};
 use crate::error::{Code, Result};
 use crate::failpoint;
 use crate::repository::bucket::deletion;
@@ -40,7 +40,18 @@ pub(crate) struct Summary {
 
 /// Notes that packs may hold pages that nothing needs any more.
 pub(crate) fn note_deletion(context: &Context) -> Result<()> {
-    context.repository.replace_json(DUE, &true)
+    match is_noted(context, DUE) {
+        true => Ok(()),
+        false => context.repository.replace_json(DUE, &true),
+    }
+}
+
+/// Removes the packs that nothing needs any more, then writes the note that there was no room for before.
+/// Below the lock. Returns the bytes that this freed.
+pub(crate) fn free_packs(context: &Context) -> Result<u64> {
+    let freed = context.repository.remove_unneeded_packs()?;
+    warn_if_lost(note_deletion(context));
+    Ok(freed)
 }
 
 /// Repacks after a snapshot was made, if that is due. It never fails the snapshot, which is complete.

@@ -145,12 +145,14 @@ fn read(context: &Context) -> Result<Claims> {
     let bytes = match fs::read(&place) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Claims::default()),
+        // Not to be understood either.
+        Err(error) if error.kind() == ErrorKind::IsADirectory => Vec::new(),
         Err(error) => return Err(io_error("read", &place, error)),
     };
     match Claims::decode(&bytes, &place.display().to_string()) {
         Err(error) if error.code == Code::RepositoryIo => {
-            tracing::warn!(reason = %error.causes().join(": "), "{FILE} cannot be understood and is kept as {FILE}.damaged; which runs were made is unknown");
-            context.repository.set_aside(FILE)?;
+            let aside = context.repository.set_aside(FILE)?;
+            tracing::warn!(reason = %error.causes().join(": "), "{FILE} cannot be understood and is kept as {aside}; which runs were made is unknown");
             Ok(Claims::default())
         }
         read => read,

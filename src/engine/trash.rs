@@ -21,6 +21,7 @@ use crate::record::Record;
 use crate::repository::bucket::lease::Lease;
 use crate::repository::bucket::tombstones;
 use crate::repository::identity::Identity;
+use crate::repository::manifest::Kind;
 use crate::repository::order::{self, Mark};
 use crate::repository::survey::{Listed, Survey};
 use crate::repository::tiers::Tier;
@@ -102,12 +103,8 @@ pub(crate) struct Trash(BTreeMap<Uuid, Note>);
 impl Trash {
     pub(crate) fn read(context: &Context) -> Result<Self> {
         let mut trash = Self::default();
-        for object in context.repository.local().list(NOTES)? {
-            let id = object.key.strip_prefix(NOTES).and_then(|id| Uuid::try_parse(id).ok());
-            if let (Some(id), Some(note)) = (id, context.repository.read_json(&object.key)?) {
-                trash.0.insert(id, note);
-            }
-        }
+        // One that cannot be read hides nothing: what it was about is listed again, and the policy judges anew.
+        trash.0.extend(context.repository.notes::<Note>(NOTES)?);
         Ok(trash)
     }
 
@@ -197,19 +194,29 @@ impl Trash {
     }
 }
 
-/// Puts a snapshot into the trash of its tiers, for that database. Below the lock.
-pub(crate) fn put(context: &Context, line: &Line, identity: &Identity) -> Result<()> {
+/// Puts a snapshot into the trash of its tiers, for that database. Below the lock. Returns
+/// what the trash knew of it before.
+pub(crate) fn put(context: &Context, line: &Line, identity: &Identity) -> Result<Option<Note>> {
     let key = format!("{NOTES}{}", line.id);
-    let note = Note::with(context.repository.read_json(&key)?, line, identity);
-    context.repository.replace_json(&key, &note)
+    let before: Option<Note> = context.repository.read_note(&key)?;
+    let note = Note::with(before.clone(), line, identity);
+    context.repository.replace_json(&key, &note)?;
+    Ok(before)
 }
 
-/// Notes that a snapshot is in the trash of a tier no longer. Below the lock.
-pub(crate) fn swept(context: &Context, id: Uuid, tier: Tier) -> Result<()> {
+/// Takes that back. Below the same lock.
+pub(crate) fn take_back(context: &Context, id: Uuid, before: Option<&Note>) -> Result<()> {
+    match before {
+        Some(note) => context.repository.replace_json(&format!("{NOTES}{id}"), note),
+        None => forget(context, id),
+    }
+}
+
+/// Notes that a snapshot is in the trash of a tier no longer. Below the lock. `known`: what to note where there
+/// was no room for it before.
+pub(crate) fn swept(context: &Context, id: Uuid, known: &Note, tier: Tier) -> Result<()> {
     let key = format!("{NOTES}{id}");
-    let Some(mut note) = context.repository.read_json::<Note>(&key)? else {
-        return Ok(());
-    };
+    let mut note = context.repository.read_note(&key)?.unwrap_or_else(|| known.clone());
     note.deleted_at.remove(&tier);
     context.repository.replace_json(&key, &note)
 }
@@ -252,7 +259,7 @@ pub(crate) fn undelete(context: &Context, name: &str) -> Result<Value> {
     if in_bucket.is_deleted && !note.deleted_at.contains_key(&Tier::Local) {
         return Err(gone_from_bucket(name));
     }
-    if listed.is_some() {
+    if listed.as_ref().is_some_and(has_row) {
         catalog::remember_row(context, id)?;
     }
     if in_bucket.is_deleted {
@@ -260,15 +267,15 @@ pub(crate) fn undelete(context: &Context, name: &str) -> Result<Value> {
             snapshot = name,
             "the copy in the bucket has been deleted; the local one is brought back"
         );
-        swept(context, id, Tier::Local)?;
+        swept(context, id, note, Tier::Local)?;
     } else {
         forget(context, id)?;
     }
     drop((lock, in_bucket));
     let record = match (&note.plain, &listed) {
         (Some(record), _) => Some(record.clone()),
-        (None, Some(listed)) => Some(catalog::record_of(context, listed, &Journal::read(context)?)),
-        (None, None) => None,
+        (None, Some(listed)) if has_row(listed) => Some(catalog::record_of(context, listed, &Journal::read(context)?)),
+        (None, _) => None,
     };
     if let (Some(record), Ok(database)) = (record, context.database())
         && database.is_file()
@@ -277,6 +284,11 @@ pub(crate) fn undelete(context: &Context, name: &str) -> Result<Value> {
         catalog::add_row(context, &database, id, &record);
     }
     list::get(context, name)
+}
+
+/// Safety snapshots have none.
+fn has_row(listed: &Listed) -> bool {
+    listed.head.kind == Kind::Snapshot
 }
 
 fn gone_from_bucket(name: &str) -> Error {

@@ -23,6 +23,14 @@ pub(crate) fn undo(context: &Context) -> Result<Record> {
             database.display()
         );
     };
+    if restores::is_followed_by_damage(&context.repository, &newest)? {
+        fail!(
+            UndoUnavailable,
+            "the note of a restore after that of {} is damaged, so the last one is not known; nothing was changed: \
+             restore the safety snapshot you want by its name",
+            newest.snapshot_name
+        );
+    }
     undo_entry(context, newest).map(|restored| restored.told(context))
 }
 

@@ -36,9 +36,7 @@ pub(crate) fn pending(context: &Context) -> Result<BTreeSet<Uuid>> {
     if context.repository.bucket().is_none() {
         return Ok(BTreeSet::new());
     }
-    let notes = context.repository.local().list(NOTES)?;
-    let id = |key: &str| Uuid::try_parse(key.strip_prefix(NOTES)?).ok();
-    Ok(notes.iter().filter_map(|note| id(&note.key)).collect())
+    Ok(context.repository.note_ids(NOTES)?.into_iter().collect())
 }
 
 /// Uploads every pending snapshot, the oldest first, and brings their rows up to date. Fails when

@@ -287,6 +287,8 @@ fn load(repository: &Repository) -> Result<Option<Book>> {
     let text = match fs::read(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Some(Book::default())),
+        // Not to be understood either.
+        Err(error) if error.kind() == ErrorKind::IsADirectory => Vec::new(),
         Err(error) => return Err(io_error("read", &path, error)),
     };
     Ok(serde_json::from_slice(&text)

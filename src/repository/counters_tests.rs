@@ -174,10 +174,8 @@ fn a_damaged_file_is_kept_aside_and_counting_starts_from_zero() {
     assert_eq!(counters(&place), Counters::default());
     count_one(&place, APP);
     assert_eq!(counters(&place).created, 1);
-    assert_eq!(
-        fs::read(place.repository.path("local/metrics.json.damaged")).unwrap(),
-        damaged
-    );
+    let aside = place.repository.local().list("local/metrics.json.damaged-").unwrap();
+    assert_eq!(fs::read(place.repository.path(&aside[0].key)).unwrap(), damaged);
 }
 
 #[test]

@@ -15,6 +15,7 @@ use uuid::Uuid;
 use super::Repository;
 use super::extents::Extent;
 use super::manifest::{Head, Manifest};
+use super::notes::DAMAGED;
 use super::pack::PackEntry;
 use super::pack_reader::PackReader;
 use super::tiers::Tier;
@@ -114,7 +115,7 @@ pub(crate) fn write_down(repository: &Repository) {
     };
     FOUND.lock().unwrap_or_else(PoisonError::into_inner).extend(others);
     for note in mine {
-        let note = match repository.read_json(&note.key()) {
+        let note = match repository.read_note(&note.key()) {
             Ok(Some(known)) => note.and(known),
             _ => note,
         };
@@ -191,14 +192,11 @@ pub(crate) fn look_again(repository: &Repository, tier: Tier, store: &dyn Store)
     Ok(())
 }
 
-/// Every note that can be read; another one says nothing, and must not stand in the way of a snapshot.
 fn notes(repository: &Repository) -> Result<Vec<Note>> {
     let mut notes: Vec<Note> = Vec::new();
-    for object in repository.local().list(NOTES)? {
-        match repository.read_json(&object.key) {
-            Ok(note) => notes.extend(note),
-            Err(error) => tracing::warn!(reason = %error, "a note about a damaged pack is passed over"),
-        }
+    let objects = repository.local().list(NOTES)?;
+    for object in objects.iter().filter(|object| !object.key.contains(DAMAGED)) {
+        notes.extend(repository.read_note::<Note>(&object.key)?);
     }
     Ok(notes)
 }

@@ -87,13 +87,8 @@ fn forgotten(drills: &[Drill]) -> Vec<&Drill> {
 /// Every drill that is remembered, newest first. One that cannot be read is passed over: nothing
 /// else depends on it.
 pub(crate) fn all(repository: &Repository) -> Result<Vec<Drill>> {
-    let mut drills: Vec<Drill> = Vec::new();
-    for object in repository.local().list(FOLDER)? {
-        match repository.read_json(&object.key) {
-            Ok(drill) => drills.extend(drill),
-            Err(error) => tracing::warn!(reason = %error, "a restore drill of the history is passed over"),
-        }
-    }
+    let notes = repository.notes::<Drill>(FOLDER)?;
+    let mut drills: Vec<Drill> = notes.into_iter().map(|(_, drill)| drill).collect();
     drills.sort_by_key(|drill| std::cmp::Reverse((drill.at, drill.id)));
     Ok(drills)
 }

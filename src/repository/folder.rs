@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
@@ -20,7 +21,7 @@ use super::tiers::{LocalFirst, Tier};
 use crate::config::S3Config;
 use crate::error::{Code, Error, Result, fail};
 use crate::failpoint;
-use crate::storage::{LocalStore, S3Store, Store, adopt, io_error, make_folder, replace, sync_folder};
+use crate::storage::{LocalStore, S3Store, Store, adopt, io_error, make_folder, replace};
 
 const DESCRIPTION: &str = "repository.json";
 
@@ -41,6 +42,10 @@ pub(crate) struct Repository {
     folder: LocalStore,
     local: Arc<dyn Store>,
     bucket: Option<S3Store>,
+    /// Whether this process holds the exclusive lock.
+    pub(super) exclusive: Arc<AtomicBool>,
+    /// Damaged notes that were named in a warning.
+    pub(super) named: Arc<Mutex<HashSet<String>>>,
 }
 
 impl Repository {
@@ -52,6 +57,8 @@ impl Repository {
             local: Arc::new(folder.clone()),
             bucket: bucket.transpose()?,
             folder,
+            exclusive: Arc::default(),
+            named: Arc::default(),
         };
         if let Some(value) = repository.read_json::<serde_json::Value>(DESCRIPTION)? {
             let format = value.get("format").and_then(serde_json::Value::as_u64).unwrap_or(0);
@@ -201,7 +208,7 @@ impl Repository {
             self.remove_superseded_manifests()?;
             self.remove_unneeded_packs()?;
         }
-        Ok(())
+        self.forget_notes_of_nothing()
     }
 
     /// Heads of the snapshots in the local tier, oldest first. Damaged manifests are left out and
@@ -306,8 +313,8 @@ impl Repository {
         Ok(objects.map(|object| object.size).sum())
     }
 
-    /// Reads a small JSON file of the repository; `None` when there is none.
-    pub(crate) fn read_json<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>> {
+    /// Reads a small JSON file that nothing can do without; `None` when there is none. Notes: [`Self::read_note`].
+    fn read_json<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>> {
         let path = self.path(key);
         let file = match File::open(&path) {
             Ok(file) => file,
@@ -348,20 +355,15 @@ impl Repository {
         self.replace_with(file, key, value)
     }
 
-    /// Moves a small file that cannot be understood out of the way, to `<key>.damaged`.
-    pub(crate) fn set_aside(&self, key: &str) -> Result<()> {
-        self.check_held()?;
-        let from = self.path(key);
-        std::fs::rename(&from, self.path(&format!("{key}.damaged")))
-            .map_err(|error| io_error("move aside", &from, error))?;
-        sync_folder(from.parent().unwrap_or(self.root()))
-    }
-
     fn replace_with(&self, mut file: NamedTempFile, key: &str, value: &impl Serialize) -> Result<()> {
         self.check_held()?;
         let target = self.path(key);
         if let Some(folder) = target.parent() {
             make_folder(folder, self.root())?;
+        }
+        // A folder in the place of a note is a disk's doing.
+        if target.is_dir() {
+            self.set_aside(key)?;
         }
         adopt(file.path(), self.root())?;
         let json = serde_json::to_vec_pretty(value)

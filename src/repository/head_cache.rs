@@ -25,7 +25,7 @@ struct Cached {
 /// The head of a manifest in the bucket; `object` is what its listing says.
 pub(super) fn read(repository: &Repository, bucket: &dyn Store, key: &str, object: &Object) -> Result<Head> {
     let note = note(key);
-    if let Ok(Some(cached)) = repository.read_json::<Cached>(&note)
+    if let Ok(Some(cached)) = repository.read_note::<Cached>(&note)
         && (cached.size, cached.modified) == (object.size, object.modified)
         && cached.head.key() == key
     {
@@ -48,7 +48,7 @@ pub(super) fn read(repository: &Repository, bucket: &dyn Store, key: &str, objec
 /// Every head that is cached, by snapshot.
 pub(super) fn all(repository: &Repository) -> BTreeMap<Uuid, Head> {
     let notes = repository.local().list(CACHE).unwrap_or_default().into_iter();
-    let cached = notes.filter_map(|note| repository.read_json::<Cached>(&note.key).ok()?);
+    let cached = notes.filter_map(|note| repository.read_note::<Cached>(&note.key).ok()?);
     cached.map(|Cached { head, .. }| (head.id, head)).collect()
 }
 

@@ -119,14 +119,8 @@ pub(super) struct Instances {
 impl Instances {
     /// What is written down, and what follows from an older version's notes. `heads`: all in reach.
     pub(super) fn read(repository: &Repository, place: Option<&Place>, heads: &[Head]) -> Result<Self> {
-        let mut known: Self = match repository.read_json(FILE) {
-            Ok(known) => known.unwrap_or_default(),
-            Err(error) if error.code == crate::error::Code::RepositoryIo => {
-                tracing::warn!(reason = %error, "which databases have snapshots here is worked out anew");
-                Self::default()
-            }
-            Err(error) => return Err(error),
-        };
+        // Without it, which databases have snapshots here is worked out anew.
+        let mut known: Self = repository.read_note(FILE)?.unwrap_or_default();
         if known.adopted.is_none() {
             known.adopt(repository, place, heads)?;
         }

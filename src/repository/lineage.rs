@@ -20,7 +20,8 @@ pub(super) struct Lineages(pub(super) BTreeMap<PathBuf, Uuid>);
 
 impl Lineages {
     pub(super) fn read(repository: &Repository) -> Result<Self> {
-        Ok(repository.read_json(FILE)?.unwrap_or_default())
+        // Without it a database is looked for among the heads, as on a new host.
+        Ok(repository.read_note(FILE)?.unwrap_or_default())
     }
 }
 

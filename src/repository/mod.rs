@@ -27,6 +27,7 @@ pub(crate) mod lineage;
 pub(crate) mod lock;
 pub(crate) mod manifest;
 pub(crate) mod mirror;
+pub(crate) mod notes;
 pub(crate) mod operations;
 pub(crate) mod order;
 pub(crate) mod pack;

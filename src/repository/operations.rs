@@ -33,19 +33,6 @@ fn key(id: Uuid) -> String {
 
 /// Every note, in no particular order.
 pub(crate) fn all(repository: &Repository) -> Result<Vec<Operation>> {
-    let mut notes = Vec::new();
-    for object in repository.local().list(FOLDER)? {
-        notes.extend(repository.read_json(&object.key)?);
-    }
-    Ok(notes)
-}
-
-/// Removes notes without a backup: it was deleted, or its making was cut off.
-pub(crate) fn forget_orphans(repository: &Repository) -> Result<()> {
-    for note in all(repository)? {
-        if repository.local().list(&format!("snapshots/{}.", note.id))?.is_empty() {
-            repository.local().remove(&key(note.id))?;
-        }
-    }
-    Ok(())
+    let notes = repository.notes(FOLDER)?;
+    Ok(notes.into_iter().map(|(_, note)| note).collect())
 }

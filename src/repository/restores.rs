@@ -6,8 +6,10 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::folder::Repository;
+use super::notes::DAMAGED;
 use super::order::{self, Mark};
 use crate::error::Result;
+use crate::storage::Object;
 
 const FOLDER: &str = "local/restores/";
 /// A file for each restore whose outcome nobody may have heard of. Not in the entry: it goes when
@@ -101,14 +103,20 @@ impl Restore {
     }
 }
 
+/// Whether an entry that was damaged is younger than this one: then nobody knows which restore was the last.
+pub(crate) fn is_followed_by_damage(repository: &Repository, restore: &Restore) -> Result<bool> {
+    let entries = repository.local().list(FOLDER)?;
+    let own = entries.iter().find(|object| object.key == restore.key());
+    let is_damaged = |object: &Object| object.key.contains(DAMAGED);
+    let is_younger = |object: &Object| own.is_none_or(|own| own.modified < object.modified);
+    Ok(entries.iter().any(|object| is_damaged(object) && is_younger(object)))
+}
+
 /// Every entry, oldest first.
 pub(crate) fn all(repository: &Repository) -> Result<Vec<Restore>> {
-    let mut restores: Vec<Restore> = Vec::new();
-    for object in repository.local().list(FOLDER)? {
-        if let Some(restore) = repository.read_json(&object.key)? {
-            restores.push(restore);
-        }
-    }
+    // One that cannot be read never counts, neither as done nor as something to settle.
+    let entries = repository.notes::<Restore>(FOLDER)?;
+    let mut restores: Vec<Restore> = entries.into_iter().map(|(_, restore)| restore).collect();
     order::oldest_first(&mut restores, Restore::mark);
     Ok(restores)
 }

@@ -192,7 +192,7 @@ impl Doubt {
 /// The dates that ages are counted by. They follow the order: a snapshot is no younger than the one after it, and no
 /// older than the one before it. The newest date that is not in the future is believed: what is dated later counts as
 /// made when the next one was, what is dated before an older one as made when that was.
-fn reckoned(newest_first: &[Timestamp], now: Timestamp) -> Vec<Timestamp> {
+pub(crate) fn reckoned(newest_first: &[Timestamp], now: Timestamp) -> Vec<Timestamp> {
     let believed = newest_first.iter().find(|date| !is_ahead(**date, now));
     let Some(newest) = believed.or(newest_first.first()).copied() else {
         return Vec::new();

@@ -18,7 +18,7 @@ pub(crate) fn next(repository: &Repository, seen: &[Head]) -> u64 {
     let snapshots = snapshots.filter_map(|head| head.sequence);
     let restores = restores::all(repository).unwrap_or_default().into_iter();
     let restores = restores.filter_map(|restore| restore.sequence);
-    let given: Option<u64> = repository.read_json(FILE).ok().flatten();
+    let given: Option<u64> = repository.read_note(FILE).ok().flatten();
     let next = snapshots
         .chain(restores)
         .chain(given)

@@ -5,6 +5,7 @@
 mod anchor;
 #[cfg(test)]
 mod conformance;
+pub(crate) mod leftovers;
 mod local;
 mod s3;
 mod space;

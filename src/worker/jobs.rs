@@ -88,8 +88,11 @@ fn operate(context: Context, operation: &str, args: &Args, channel: &Channel) ->
         "checkStorage" => engine::check_storage(&context),
         "prune" => {
             let context = context.of_tier(args.get("tier")?);
-            let dry_run = args.get("dryRun")?.unwrap_or(false);
-            engine::prune(&context, &args.get("policy")?.unwrap_or_default(), dry_run)
+            let how = engine::HowToPrune {
+                dry_run: args.get("dryRun")?.unwrap_or(false),
+                now: args.get("now")?.unwrap_or(false),
+            };
+            engine::prune(&context, &args.get("policy")?.unwrap_or_default(), how)
         }
         "pinSnapshot" => Ok(json!({ "snapshot": engine::pin(&context, &args.text("name")?)? })),
         "unpinSnapshot" => Ok(json!({ "snapshot": engine::unpin(&context, &args.text("name")?)? })),
