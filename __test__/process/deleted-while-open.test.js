@@ -63,6 +63,7 @@ for (const journalMode of MODES) {
 
     const { snapshot } = await rig.writer.rescueDatabase('rescued');
     assert.deepEqual([snapshot.name, snapshot.status], ['rescued', 'COMPLETED']);
+    assert.deepEqual(rig.log.warnings(), [], 'there is no table to write to, which is no news');
     assert.deepEqual(await application.all(LATEST), [{ n: 1 }]);
     if (isWritten) await application.exec(WRITE);
     await application.close();

@@ -165,6 +165,10 @@ pub(crate) fn belongs_into_bucket(head: &Head) -> bool {
 
 /// Writes what became of an upload into the table. Best effort, like every row.
 pub(crate) fn write_row(context: &Context, database: &Path, head: &Head) {
+    // A database that is lost has no table.
+    if !database.is_file() {
+        return;
+    }
     match catalog::record(context, head) {
         Ok(record) => catalog::update_row(context, database, &record),
         Err(error) => tracing::warn!(reason = %error, "the record of an uploaded snapshot could not be made"),
