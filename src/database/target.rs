@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, params};
 
 use super::connect::{database_error, has_moved, is_busy, open_for_restore};
+use super::cookie;
 #[cfg(test)]
 pub(crate) use super::header::same_page_1;
 use super::header::{
@@ -17,10 +18,6 @@ use super::header::{
 use super::write_lock::{LivePage1, hindrance, lock, makes_header_unreadable, read_page};
 use crate::error::{Code, Error, Result, fail};
 use crate::failpoint;
-
-/// How far a restore raises the schema cookie. SQLite only asks whether it is another one; a step
-/// that no number of migrations reaches tells later whether a restore that was cut off had committed.
-pub(crate) const COOKIE_STEP: u32 = 1 << 20;
 
 /// What the transaction must know of the image before it begins.
 ///
@@ -85,6 +82,8 @@ pub(crate) struct RestoreTransaction {
     /// 0 for a file of zero bytes.
     page_count: u32,
     last_page_written: u32,
+    /// The schema cookie that the commit sets.
+    cookie: u32,
 }
 
 impl RestoreTransaction {
@@ -114,6 +113,7 @@ impl RestoreTransaction {
         Ok(Begin::Ready(Self {
             connection,
             path: path.to_owned(),
+            cookie: cookie::draw(header.schema_cookie),
             image_page_1: match image.page_count {
                 0 => empty_page_1(&header),
                 _ => image.page1.clone(),
@@ -140,6 +140,11 @@ impl RestoreTransaction {
     /// The live file's header as it was when the lock was taken: change counter, journal mode.
     pub(crate) fn live(&self) -> &Header {
         &self.live
+    }
+
+    /// The schema cookie by which a commit of this transaction is known.
+    pub(crate) fn cookie(&self) -> u32 {
+        self.cookie
     }
 
     /// Page 1 of the live database as it was when the lock was taken.
@@ -206,18 +211,62 @@ impl RestoreTransaction {
                 self.rollback()?;
                 return Ok(Committed::Busy);
             }
-            outcome => outcome.map_err(|error| database_error("commit to", &self.path, error))?,
+            Err(error) => return self.look_up(error, Instant::now() + commit_timeout),
+            Ok(()) => {}
         }
-        failpoint::reached("restore.after-commit")?;
-        if has_moved(&self.connection)? {
-            return Err(moved(
-                &self.path,
-                "the restored database is under its new name, or deleted",
-            ));
+        // From here on it has taken place, whatever fails.
+        match failpoint::reached("restore.after-commit").and_then(|()| has_moved(&self.connection)) {
+            Ok(false) => {}
+            Ok(true) => {
+                return Err(moved(
+                    &self.path,
+                    "the restored database is under its new name, or deleted",
+                ));
+            }
+            Err(error) => {
+                tracing::warn!(reason = %error, "the restore has committed, but cannot be looked at afterwards");
+            }
         }
+        Ok(self.done())
+    }
+
+    fn done(&self) -> Committed {
         // A transaction adds one, however many pages it writes.
         let change_counter = self.live.change_counter.wrapping_add(1);
-        Ok(Committed::Done { change_counter })
+        Committed::Done { change_counter }
+    }
+
+    /// What became of a COMMIT that failed: the error may have come after it had taken place.
+    fn look_up(self, error: rusqlite::Error, deadline: Instant) -> Result<Committed> {
+        let done = self.done();
+        let Self {
+            connection,
+            path,
+            cookie,
+            ..
+        } = self;
+        if !connection.is_autocommit()
+            && let Err(error) = connection.execute_batch("ROLLBACK")
+        {
+            tracing::warn!(%error, "a failed commit cannot be rolled back; the next connection does it");
+        }
+        // What this connection believes is no evidence.
+        drop(connection);
+        match cookie::has_committed(&path, cookie, deadline) {
+            Ok(true) => {
+                tracing::warn!(%error, "the commit reported an error, but has taken place; a power loss may still undo it");
+                Ok(done)
+            }
+            Ok(false) => Err(database_error("commit to", &path, error)),
+            Err(unknown) => {
+                let story = format!(
+                    "the commit to {} reported an error ({error}), and whether it has taken place cannot be looked up; \
+                     the next call that writes settles it",
+                    path.display()
+                );
+                Err(Error::new(Code::Unsettled, story).because(unknown))
+            }
+        }
     }
 
     /// Leaves the live database as it was.
@@ -273,7 +322,7 @@ impl RestoreTransaction {
     /// Makes open connections read the new schema before their next statement.
     fn invalidate_schemas(&self) -> rusqlite::Result<()> {
         // SQLite reads and writes the cookie as a signed number.
-        let cookie = self.live.schema_cookie.wrapping_add(COOKIE_STEP).cast_signed();
+        let cookie = self.cookie.cast_signed();
         self.connection
             .execute_batch(&format!("PRAGMA schema_version={cookie}"))
     }

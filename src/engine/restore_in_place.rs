@@ -9,7 +9,7 @@ use super::safety::{self, Before, Safety};
 use super::target::Target;
 use crate::database::holders;
 use crate::database::source::schema_cookie;
-use crate::database::target::{Begin, Committed, RestoreTransaction};
+use crate::database::target::{Begin, Committed, ReplaceReason, RestoreTransaction};
 use crate::database::watch::CommitWatch;
 use crate::error::{Code, Error, Result};
 use crate::failpoint;
@@ -23,7 +23,7 @@ const PAUSE: Duration = Duration::from_millis(250);
 pub(crate) enum InPlace {
     Done,
     /// The live file cannot take the image; nothing was changed.
-    Impossible(String),
+    Impossible(ReplaceReason),
 }
 
 /// Restores in place, or says that it is impossible.
@@ -54,7 +54,7 @@ pub(crate) fn restore(context: &Context, database: &Path, target: &mut Target, e
         failpoint::reached("restore.before-begin")?;
         let mut transaction = match RestoreTransaction::begin(database, &header, deadline)? {
             Begin::Ready(transaction) => transaction,
-            Begin::Replace(reason) => return Ok(InPlace::Impossible(format!("{reason:?}"))),
+            Begin::Replace(reason) => return Ok(InPlace::Impossible(reason)),
         };
         let live = match before_overwriting(context, database, &mut transaction, before.as_ref(), watch.as_ref()) {
             Ok(live) => live,
@@ -68,6 +68,7 @@ pub(crate) fn restore(context: &Context, database: &Path, target: &mut Target, e
             entry.safety = Some(safety.head.id);
         }
         entry.cookie_before = Some(transaction.live().schema_cookie);
+        entry.cookie = Some(transaction.cookie());
         let written = entry
             .save(&context.repository)
             .and_then(|()| write(context, &mut transaction, target, live.as_ref()));

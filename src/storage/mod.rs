@@ -4,6 +4,7 @@
 
 #[cfg(test)]
 mod conformance;
+mod file_id;
 mod local;
 mod s3;
 mod space;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+pub(crate) use file_id::{FileId, Moved, is_one_file};
 pub(crate) use local::{
     LocalStore, SCRATCH, adopt, io_error, make_folder, publish, rename_no_replace, replace, sync_folder,
 };
