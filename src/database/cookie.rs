@@ -54,7 +54,6 @@ fn overwrite_ghost(path: &Path, deadline: Instant) -> Result<()> {
     overwritten.map_err(|error| database_error("write", path, error))
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -55,9 +55,11 @@ impl<'a> MovedSet<'a> {
 
     pub(super) fn move_aside(&mut self, moves: impl Iterator<Item = &'a Moved>) -> Result<()> {
         for moved in moves {
-            failpoint::reached("aside.before-move")?;
             match rename_no_replace(&moved.from, &moved.to) {
-                Ok(()) => self.moved.push(moved),
+                Ok(()) => {
+                    self.moved.push(moved);
+                    failpoint::reached("aside.moved")?;
+                }
                 // A companion that has gone meanwhile was SQLite's to remove.
                 Err(error) if error.kind() == ErrorKind::NotFound && moved.from != self.database => {}
                 Err(error) => return Err(file_error("move aside", &moved.from, error)),

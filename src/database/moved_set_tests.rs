@@ -40,7 +40,10 @@ fn a_set_keeps_one_name_and_moves_back_for_its_reason() {
     assert_eq!(plan[1].to.to_str().unwrap(), format!("{common}-wal"));
     let set = moved_aside(&path, &plan);
     let error = set.move_back(Error::new(Code::DatabaseBusy, "the reason"));
-    assert_eq!((error.code, error.to_string().as_str()), (Code::DatabaseBusy, "the reason"));
+    assert_eq!(
+        (error.code, error.to_string().as_str()),
+        (Code::DatabaseBusy, "the reason")
+    );
     assert_eq!(names_in(&place), before);
 }
 

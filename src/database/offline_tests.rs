@@ -153,7 +153,10 @@ fn the_new_file_never_lies_beside_the_old_wal() {
     assert!(place.path("app.db-wal").exists());
     let image = place.image(&("PRAGMA page_size=512;".to_owned() + &filling(50)));
     let exchange = Exchange::of_existing(assembled(&place, &image), &path, true, in_ms(1000)).unwrap();
-    let left: Vec<String> = names(&place).into_iter().filter(|name| name.starts_with("app.db")).collect();
+    let left: Vec<String> = names(&place)
+        .into_iter()
+        .filter(|name| name.starts_with("app.db"))
+        .collect();
     assert_eq!(left, ["app.db"]);
     // Nobody else reads or writes it until it is exchanged.
     let refused = OtherProcess::try_sql(&path, "SELECT * FROM old");

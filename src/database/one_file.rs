@@ -63,7 +63,10 @@ impl Alone {
         })?
         .map_err(|error| database_error("lock", database, error))?;
         if has_moved(&connection)? {
-            let story = format!("{} was replaced during the restore; it was left as it is", database.display());
+            let story = format!(
+                "{} was replaced during the restore; it was left as it is",
+                database.display()
+            );
             return Err(Error::new(Code::DatabaseMoved, story));
         }
         Ok((mode != "wal").then_some(Self {

@@ -201,7 +201,12 @@ impl OtherProcess {
     pub(crate) fn try_sql(path: &Path, sql: &str) -> String {
         let script = "import sqlite3, sys\n\
                       sqlite3.connect(sys.argv[1], timeout=0).execute(sys.argv[2])";
-        let output = Command::new("python3").args(["-c", script]).arg(path).arg(sql).output().unwrap();
+        let output = Command::new("python3")
+            .args(["-c", script])
+            .arg(path)
+            .arg(sql)
+            .output()
+            .unwrap();
         String::from_utf8(output.stderr).unwrap()
     }
 

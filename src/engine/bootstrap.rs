@@ -8,7 +8,7 @@ use super::find::{Found, everything_left_without};
 use super::good_states::speaks_against_it;
 use super::restore::restore_found;
 use super::target::Target;
-use super::{Context, create, sync};
+use super::{Context, create, sync, unfinished};
 use crate::database::rows;
 use crate::error::{Code, Error, Result};
 use crate::record::Status;
@@ -23,6 +23,7 @@ pub(crate) fn is_database_empty(context: &Context) -> Result<bool> {
 }
 
 fn is_empty(context: &Context, database: &Path) -> Result<bool> {
+    unfinished::check(context, database)?;
     match database.metadata() {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(true),
         Ok(metadata) if metadata.is_file() && metadata.len() == 0 => Ok(true),
@@ -33,7 +34,7 @@ fn is_empty(context: &Context, database: &Path) -> Result<bool> {
 
 /// Restores the newest snapshot that verifies and is not itself empty, if the database is empty.
 pub(crate) fn bootstrap(context: &Context) -> Result<Value> {
-    let database = context.database()?;
+    let database = context.settled_database()?;
     let nothing = !context.repository.root().is_dir() && context.repository.bucket().is_none();
     if nothing || !is_empty(context, &database)? {
         return Ok(json!({ "bootstrapped": false }));
@@ -155,7 +156,14 @@ fn read_all(context: &Context, found: &Found) -> Result<()> {
 
 fn restore(context: &Context, database: &Path, found: &Found) -> Result<Value> {
     let restored = restore_found(context, database, found)?;
-    let counts = rows::core_counts(database, &context.config.core_tables, context.deadline())?;
+    // The database is filled: that it cannot be counted just now is no failure of it.
+    let counts = rows::core_counts(database, &context.config.core_tables, context.deadline()).unwrap_or_else(|error| {
+        tracing::warn!(reason = %error, "the rows of the restored database cannot be counted; the counts are those of the snapshot");
+        match found {
+            Found::Packed(head) => head.core_counts.clone(),
+            Found::Backup(_) | Found::Plain(_) => std::collections::BTreeMap::new(),
+        }
+    });
     let record = restored.told(context);
     Ok(json!({
         "bootstrapped": true,

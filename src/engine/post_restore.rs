@@ -98,7 +98,10 @@ fn run_command(context: &Context, command: &PostRestoreCommand) -> Result<(), Fa
             Ok(Some(status)) if status.success() => return Ok(()),
             Ok(Some(status)) => break format!("postRestoreCommand failed ({status})"),
             Ok(None) if Instant::now() >= deadline => {
-                break format!("postRestoreCommand did not end within {} ms and was stopped", limit.as_millis());
+                break format!(
+                    "postRestoreCommand did not end within {} ms and was stopped",
+                    limit.as_millis()
+                );
             }
             Ok(None) if context.host.check_alive().is_err() => {
                 break "postRestoreCommand was stopped, because the application has ended".to_owned();

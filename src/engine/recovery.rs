@@ -16,7 +16,7 @@ use super::find::Found;
 use super::good_states::{self, newest_good};
 use super::integrity::{Integrity, check_database};
 use super::restore::restore_found;
-use super::{Context, Writing, canonical, names, post_restore, reset};
+use super::{Context, Writing, canonical, names, post_restore, reset, unfinished};
 use crate::config::Config;
 use crate::error::{Code, Error, Result, fail};
 use crate::repository::lineage;
@@ -52,7 +52,7 @@ impl<'a> Recovery<'a> {
     /// Stores what the database holds before the operation, checked like a snapshot.
     pub(crate) fn back_up(&self, operation: &str, metadata: Option<Value>) -> Result<Value> {
         let context = &self.own;
-        let database = context.database()?;
+        let database = self.main.settled_database()?;
         create::check_is_a_database_file(&database)?;
         let _lock = context.lock_for_writing("createPreOperationBackup")?;
         let heads = context.repository.local_heads()?;
@@ -164,7 +164,9 @@ impl<'a> Recovery<'a> {
 
     /// What SQLite says of the live database.
     pub(crate) fn validate(&self) -> Result<Value> {
-        let integrity = check_database(&self.own, &self.main.database()?)?;
+        let database = self.main.database()?;
+        unfinished::check(self.main, &database)?;
+        let integrity = check_database(&self.own, &database)?;
         Ok(json!({
             "valid": integrity.problems().is_empty(),
             "damaged": integrity.damage.is_some(),
@@ -174,6 +176,7 @@ impl<'a> Recovery<'a> {
 
     /// Empties the database after a backup, which is one of these.
     pub(crate) fn reset(&self) -> Result<Value> {
+        self.main.settled_database()?;
         reset::reset(&self.own)
     }
 

@@ -16,7 +16,7 @@ const ATTEMPTS: u32 = 3;
 
 /// Deletes every row and keeps the schema. Nothing is deleted when the safety snapshot fails.
 pub(crate) fn reset(context: &Context) -> Result<Value> {
-    let database = context.database()?;
+    let database = context.settled_database()?;
     if !database.is_file() {
         fail!(
             DatabaseNotFound,

@@ -15,8 +15,8 @@ use super::find::{Found, find};
 use super::restore_in_place::{self, InPlace};
 use super::target::{Target, check_restorable};
 use super::{Context, create, export, post_restore};
-use crate::database::raw_files::file_error;
 use crate::database::offline::Exchange;
+use crate::database::raw_files::file_error;
 use crate::database::target::ReplaceReason;
 use crate::database::{check, image, one_file, rows};
 use crate::error::{Code, Error, Result, fail};
@@ -205,8 +205,7 @@ fn finish(context: &Context, database: &Path, found: &Found, entry: &mut Restore
     if let Err(error) = written {
         tracing::warn!(reason = %error, "the database is restored, but that could not be written down; the next call does it");
     }
-    let mirrored =
-        failpoint::reached("restore.before-row").and_then(|()| mirror(context, database, found, entry));
+    let mirrored = failpoint::reached("restore.before-row").and_then(|()| mirror(context, database, found, entry));
     if let Err(error) = mirrored {
         tracing::warn!(reason = %error, "the database is restored, but its Snapshot table is not up to date yet; the next call tries again");
         return;

@@ -13,7 +13,8 @@ pub(crate) fn undo(context: &Context) -> Result<Record> {
     let _lock = context.lock_for_writing("undoRestore")?;
     let entries = restores::all(&context.repository)?;
     let mut own = entries.into_iter().rev().filter(|restore| restore.database == database);
-    let newest = own.find(|restore| restore.cut_off || (restore.outcome == Outcome::Done && !restore.undone));
+    let was_cut_off = |restore: &Restore| restore.cut_off && restore.undoes.is_none();
+    let newest = own.find(|restore| was_cut_off(restore) || (restore.outcome == Outcome::Done && !restore.undone));
     let Some(newest) = newest else {
         fail!(
             UndoUnavailable,
@@ -21,7 +22,7 @@ pub(crate) fn undo(context: &Context) -> Result<Record> {
             database.display()
         );
     };
-    if newest.cut_off {
+    if was_cut_off(&newest) {
         // Going on to the one before it would overwrite what nobody meant.
         fail!(
             UndoUnavailable,

@@ -137,7 +137,12 @@ fn took_place(context: &Context, restore: &Restore) -> Result<bool> {
     };
     match cookie::has_committed(database, cookie, context.deadline()) {
         // Whatever lies there, if anything does, is not what the transaction has written.
-        Err(error) if matches!(error.code, Code::DatabaseNotFound | Code::DatabaseInvalid | Code::DatabaseNotAFile) => {
+        Err(error)
+            if matches!(
+                error.code,
+                Code::DatabaseNotFound | Code::DatabaseInvalid | Code::DatabaseNotAFile
+            ) =>
+        {
             Ok(false)
         }
         committed => committed,

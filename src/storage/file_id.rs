@@ -35,7 +35,10 @@ impl FileId {
             file.read_exact_at(&mut part, from)?;
             hash.update(&part);
         }
-        let born = metadata.created().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+        let born = metadata
+            .created()
+            .ok()
+            .and_then(|at| at.duration_since(UNIX_EPOCH).ok());
         Ok(Self {
             inode: metadata.ino(),
             born: born.and_then(|age| i64::try_from(age.as_nanos()).ok()),
@@ -91,7 +94,12 @@ mod tests {
         let before = id(&one);
         std::fs::rename(&one, &other).unwrap();
         assert!(before.is(&id(&other)));
-        File::options().append(true).open(&other).unwrap().write_all_at(b"x", 0).unwrap();
+        File::options()
+            .append(true)
+            .open(&other)
+            .unwrap()
+            .write_all_at(b"x", 0)
+            .unwrap();
         assert_eq!(before.is(&id(&other)), before.born.is_some());
         std::fs::copy(&other, &one).unwrap();
         assert!(!before.is(&id(&one)), "a copy is another file");
