@@ -122,6 +122,8 @@ codes! {
     S3Disabled => "S3_DISABLED",
     /// The server answered with another error.
     S3Failed => "S3_FAILED",
+    /// A restore was cut off or could not be looked up; the next writing call settles it.
+    Unsettled => "UNSETTLED",
     /// There is no restore to undo.
     UndoUnavailable => "UNDO_UNAVAILABLE",
     /// Somebody committed after the restore, so undoing it would lose their writes.

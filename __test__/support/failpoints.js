@@ -13,6 +13,9 @@ const SOURCES = path.join(__dirname, '..', '..', 'src');
 /** Steps that only a bucket brings about: s3-kill.test.js kills the worker there, kill.test.js at all others. */
 const OF_THE_BUCKET = /^(upload|sync|bucket-delete|bucket-repack|bucket-claim)\./;
 
+/** Steps of a file that SQLite cannot read, which moves as a set: exchange-kill.test.js kills the worker there. */
+const OF_A_SET = /^aside\./;
+
 /** Every step that the engine's source names, so that none can be forgotten. */
 function knownFailpoints() {
   const names = new Set();
@@ -69,4 +72,4 @@ function pauseAt(rig, name) {
   };
 }
 
-module.exports = { OF_THE_BUCKET, knownFailpoints, withFailpoint, whilePaused, pauseAt };
+module.exports = { OF_THE_BUCKET, OF_A_SET, knownFailpoints, withFailpoint, whilePaused, pauseAt };

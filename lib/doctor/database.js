@@ -16,6 +16,7 @@ const UNUSABLE = ['DATABASE_CORRUPT', 'DATABASE_INVALID', 'DATABASE_ALIASED', 'D
 const ADVICE = {
   DATABASE_NOT_FOUND:
     'Correct DATABASE_URL, or run "snapshot-writer restore" or bootstrapDatabase() to bring it back.',
+  UNSETTLED: 'Run "snapshot-writer create", which settles it first.',
   DATABASE_CORRUPT:
     'Stop the application and restore the newest snapshot that "snapshot-writer drill" passes.',
   DATABASE_ALIASED:

@@ -22,6 +22,13 @@ function judgeDatabase({ database: { size: bytes, failure } }) {
   switch (failure.code) {
     case 'DATABASE_NOT_FOUND':
       return critical('database', `There is no database: ${story} ${BOOTSTRAP}`, null);
+    case 'UNSETTLED':
+      return critical(
+        'database',
+        'The database is being replaced by a restore, or that was cut off: it has no file at this moment. ' +
+          'If no restore is going on, run "snapshot-writer create", which puts the old file back first.',
+        null,
+      );
     case 'DATABASE_READONLY':
       // Whoever looks need not be whoever makes snapshots.
       return warning(

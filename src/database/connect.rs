@@ -67,10 +67,25 @@ pub(super) fn open_settled(path: &Path) -> Result<Connection> {
     let access = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     Connection::open_with_flags(format!("file:{escaped}?immutable=1"), access)
         .and_then(|connection| {
-            connection.execute_batch("PRAGMA trusted_schema=OFF")?;
+            run_nothing_of_the_schema(&connection)?;
             Ok(connection)
         })
         .map_err(|error| database_error("read", path, error))
+}
+
+/// Opens the database for small changes of rows: journal mode as found, no checkpoint at the end.
+///
+/// Foreign keys are enforced, as they are for the application: a row that something else refers to goes
+/// the way that the schema says, or stays.
+pub(super) fn open_for_rows(path: &Path) -> Result<Connection> {
+    gate::check(path)?;
+    open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)
+        .and_then(|connection| {
+            connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+            connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_FKEY, true)?;
+            Ok(connection)
+        })
+        .map_err(|error| database_error("write", path, error))
 }
 
 /// Version of the SQLite that is built into this package.
@@ -86,7 +101,7 @@ pub(crate) fn open_for_restore(path: &Path) -> Result<Connection> {
         .and_then(|connection| {
             // First of all, so that a damaged schema is never a reason to refuse.
             connection.execute_batch("PRAGMA writable_schema=ON")?;
-            connection.execute_batch("PRAGMA foreign_keys=OFF; PRAGMA trusted_schema=OFF")?;
+            connection.execute_batch("PRAGMA foreign_keys=OFF")?;
             Ok(connection)
         })
         .map_err(|error| database_error("write", path, error))
@@ -240,14 +255,28 @@ fn open(path: &Path, access: OpenFlags) -> rusqlite::Result<Connection> {
     let connection = Connection::open_with_flags(absolute, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     // Waiting is ours: it has one deadline, and SQLite's own handler does not wait in every case.
     connection.busy_timeout(Duration::ZERO)?;
+    run_nothing_of_the_schema(&connection)?;
     Ok(connection)
+}
+
+/// The application's triggers and views are code for the application's own changes: what we write into a
+/// table must not empty another one. Settings of the connection; nothing of it is stored.
+fn run_nothing_of_the_schema(connection: &Connection) -> rusqlite::Result<()> {
+    for switch in [
+        DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER,
+        DbConfig::SQLITE_DBCONFIG_ENABLE_VIEW,
+        DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA,
+    ] {
+        connection.set_db_config(switch, false)?;
+    }
+    Ok(())
 }
 
 fn open_and_look(path: &Path, access: OpenFlags) -> rusqlite::Result<Connection> {
     let connection = open(path, access)?;
     // The last one out must not checkpoint away the application's WAL.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
-    connection.execute_batch("PRAGMA query_only=ON; PRAGMA trusted_schema=OFF")?;
+    connection.execute_batch("PRAGMA query_only=ON")?;
     // SQLite opens the files at the first read only.
     match connection.query_row("PRAGMA schema_version", [], |_| Ok(())) {
         Err(error) if !is_busy(&error) => Err(error),

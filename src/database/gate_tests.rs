@@ -1,7 +1,7 @@
 //! Which files SQLite may open, and what becomes of those that it may not.
 
-use super::super::connect::{open_for_reading, open_for_restore};
-use super::super::{look, rows};
+use super::super::connect::{open_for_reading, open_for_restore, open_for_rows};
+use super::super::look;
 use super::*;
 use crate::database::testing::*;
 use crate::error::Code;
@@ -14,7 +14,7 @@ fn answers(path: &Path) -> Vec<Result<(), Code>> {
     vec![
         open_for_reading(path).map(drop).map_err(code),
         open_for_restore(path).map(drop).map_err(code),
-        rows::open_for_writing(path).map(drop).map_err(code),
+        open_for_rows(path).map(drop).map_err(code),
         look::open(path).map(drop).map_err(code),
         look::content(path, true, in_ms(1000)).map(drop).map_err(code),
     ]

@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use super::*;
+use crate::database::holders::companion;
 use crate::database::testing::*;
 
 fn assembled(place: &Place, image: &[u8]) -> NamedTempFile {
@@ -26,35 +27,17 @@ fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o777
 }
 
-#[test]
-fn orphans_are_moved_aside_as_one_set() {
-    let place = Place::new();
-    let database = place.path("app.db");
-    for suffix in COMPANIONS {
-        fs::write(companion(&database, suffix), suffix).unwrap();
-    }
-    let moved = move_orphans_aside(&database).unwrap();
-    assert_eq!(moved.len(), 3);
-    let common = moved[0].to_str().unwrap().strip_suffix("-wal").unwrap();
-    assert!(common.contains("app.db.orphaned-2"), "{common}");
-    for (path, suffix) in moved.iter().zip(COMPANIONS) {
-        assert_eq!(path.to_str().unwrap(), format!("{common}{suffix}"));
-        assert_eq!(fs::read_to_string(path).unwrap(), suffix);
-    }
-    assert_eq!(names(&place).len(), 3);
-    assert_eq!(move_orphans_aside(&database).unwrap(), Vec::<PathBuf>::new());
+/// Replaces and returns where the old files are.
+fn replace(assembled: NamedTempFile, database: &Path, deadline: Instant) -> Result<Vec<PathBuf>> {
+    let exchange = Exchange::of_existing(assembled, database, true, deadline)?;
+    let aside = exchange.moves().iter().map(|moved| moved.to.clone()).collect();
+    exchange.carry_out().map(|()| aside)
 }
 
-#[test]
-fn what_belongs_to_a_database_is_no_orphan() {
-    let place = Place::new();
-    fs::write(place.path("app.db"), b"").unwrap();
-    fs::write(place.path("app.db-wal"), b"").unwrap();
-    assert!(move_orphans_aside(&place.path("app.db")).unwrap().is_empty());
-    fs::write(place.path("app.db"), b"content").unwrap();
-    fs::write(place.path("app.db-wal"), b"wal").unwrap();
-    assert!(move_orphans_aside(&place.path("app.db")).unwrap().is_empty());
-    assert!(place.path("app.db-wal").exists());
+fn publish_new(assembled: NamedTempFile, database: &Path) -> Result<Vec<PathBuf>> {
+    let exchange = Exchange::of_missing(assembled, database)?;
+    let aside = exchange.moves().iter().map(|moved| moved.to.clone()).collect();
+    exchange.carry_out().map(|()| aside)
 }
 
 /// SQLite takes the file for a new database and deletes what lies beside it.
@@ -63,8 +46,13 @@ fn an_emptied_database_is_moved_aside_with_what_it_has_left() {
     let place = Place::new();
     fs::write(place.path("app.db"), b"").unwrap();
     fs::write(place.path("app.db-wal"), b"wal").unwrap();
-    assert_eq!(move_orphans_aside(&place.path("app.db")).unwrap().len(), 2);
-    assert!(names(&place).iter().all(|name| name.starts_with("app.db.orphaned-")));
+    let assembled = NamedTempFile::new_in(place.path(".")).unwrap();
+    assert_eq!(publish_new(assembled, &place.path("app.db")).unwrap().len(), 2);
+    let aside = names(&place)
+        .iter()
+        .filter(|name| name.starts_with("app.db.orphaned-"))
+        .count();
+    assert_eq!((aside, names(&place).len()), (2, 3));
 }
 
 /// Published beside the orphaned WAL of another database, the new file would be malformed.
@@ -78,9 +66,9 @@ fn a_new_file_is_published_beside_nothing() {
     assert!(place.path("app.db-wal").exists());
     let image = place.image(&filling(50));
 
-    assert!(!move_orphans_aside(&path).unwrap().is_empty());
     fs::set_permissions(place.path(""), fs::Permissions::from_mode(0o750)).unwrap();
-    publish_new(assembled(&place, &image), &path).unwrap();
+    let aside = publish_new(assembled(&place, &image), &path).unwrap();
+    assert!(aside[0].to_str().unwrap().contains("app.db.orphaned-2"), "{aside:?}");
     assert_eq!(mode(&path), 0o640);
     assert_is_image(&path, &image);
 }
@@ -115,7 +103,7 @@ fn replaces_when_the_last_one_has_closed() {
     // Dies without closing: the WAL stays, and belongs to the set.
     drop(other);
     let aside = replace(assembled(&place, &image), &path, in_ms(1000)).unwrap();
-    assert_eq!(aside.len(), 3, "{aside:?}");
+    assert_eq!(aside.len(), 1, "it was brought to one file first: {aside:?}");
     assert_eq!(mode(&path), 0o664);
     assert_is_image(&path, &image);
     // The old set opens under its new name, with what was only in the WAL.
@@ -154,33 +142,44 @@ fn not_while_we_have_it_open_ourselves() {
     assert_eq!(count(&ours, "item"), 5);
 }
 
+/// A file that SQLite cannot read moves with everything that belongs to it.
 #[test]
-fn a_set_that_was_moved_aside_moves_back() {
+fn an_unreadable_file_is_replaced_as_a_set() {
     let place = Place::new();
     let path = place.path("app.db");
-    for suffix in ["", "-wal", "-shm"] {
-        fs::write(companion(&path, suffix), suffix).unwrap();
+    for suffix in ["", "-wal", "-journal"] {
+        fs::write(companion(&path, suffix), vec![0xa5; 8192]).unwrap();
     }
-    let before = names(&place);
-    let moved = move_set_aside(&path, "replaced").unwrap();
-    assert!(!path.exists());
-    moved.move_back().unwrap();
-    assert_eq!(names(&place), before);
+    let image = place.image(&filling(50));
+    let exchange = Exchange::of_existing(assembled(&place, &image), &path, false, in_ms(0)).unwrap();
+    let aside: Vec<PathBuf> = exchange.moves().iter().map(|moved| moved.to.clone()).collect();
+    exchange.carry_out().unwrap();
+    assert_is_image(&path, &image);
+    assert_eq!(aside.len(), 3);
+    assert!(aside.iter().all(|file| file.exists()), "{:?}", names(&place));
 }
 
-/// SQLite would apply the old WAL to the new database.
+/// Beside the old `-wal`, the new file would show the old table and pass every check.
 #[test]
-fn nothing_moves_back_beside_a_new_database() {
+fn the_new_file_never_lies_beside_the_old_wal() {
     let place = Place::new();
-    let path = place.path("app.db");
-    for suffix in ["", "-wal"] {
-        fs::write(companion(&path, suffix), suffix).unwrap();
-    }
-    let moved = move_set_aside(&path, "replaced").unwrap();
-    fs::write(&path, b"new").unwrap();
-    let aside = names(&place);
-    assert_eq!(moved.move_back().unwrap_err().code, Code::DatabaseMoved);
-    assert_eq!(names(&place), aside);
+    let path = place.database("app.db", "PRAGMA journal_mode=WAL; CREATE TABLE old(a)");
+    drop(OtherProcess::start(&path, &["INSERT INTO old VALUES (1)"]));
+    assert!(place.path("app.db-wal").exists());
+    let image = place.image(&("PRAGMA page_size=512;".to_owned() + &filling(50)));
+    let exchange = Exchange::of_existing(assembled(&place, &image), &path, true, in_ms(1000)).unwrap();
+    let left: Vec<String> = names(&place)
+        .into_iter()
+        .filter(|name| name.starts_with("app.db"))
+        .collect();
+    assert_eq!(left, ["app.db"]);
+    // Nobody else reads or writes it until it is exchanged.
+    let refused = OtherProcess::try_sql(&path, "SELECT * FROM old");
+    assert!(refused.contains("locked"), "{refused}");
+    drop(exchange);
+    one_file::return_to_wal(&path, in_ms(1000)).unwrap();
+    assert!(one_file::is_wal(&path).unwrap());
+    assert_eq!(count(&handle(&path), "old"), 1);
 }
 
 #[test]

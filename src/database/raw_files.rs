@@ -1,12 +1,12 @@
 //! The database's files as the operating system sees them, without SQLite.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{ErrorKind, Read, Seek};
 use std::path::{Path, PathBuf};
 
 use super::holders::{self, COMPANIONS, companion};
 use crate::error::{Code, Error, Result, fail};
-use crate::storage::{adopt, io_error, make_folder, sync_folder};
+use crate::storage::{FileId, adopt, io_error, make_folder, sync_folder};
 
 /// Opens one of the database's files without SQLite. The one place that does.
 ///
@@ -21,6 +21,19 @@ pub(crate) fn open_plain(database: &Path, file: &Path) -> Result<File> {
         );
     }
     File::open(file).map_err(|error| file_error("open", file, error))
+}
+
+/// Which file lies at `path`, one of the database's; `None`: none does.
+pub(crate) fn file_id(database: &Path, path: &Path) -> Result<Option<FileId>> {
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(file_error("look at", path, error)),
+        Ok(file) if !file.is_file() => return Ok(None),
+        Ok(_) => {}
+    }
+    FileId::of(&open_plain(database, path)?)
+        .map(Some)
+        .map_err(|error| file_error("read", path, error))
 }
 
 /// The files of a database that SQLite cannot read, to be copied under its write lock.
@@ -93,6 +106,10 @@ pub(crate) fn file_error(verb: &str, path: &Path, error: std::io::Error) -> Erro
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => (
             Code::DatabaseReadonly,
             "not permitted; check owner and mode of the database and its folder",
+        ),
+        ErrorKind::ResourceBusy => (
+            Code::DatabaseBusy,
+            "the system uses it, as where the file itself is mounted; mount its folder instead",
         ),
         _ => (Code::DatabaseIo, "the operating system reports an error"),
     };

@@ -5,14 +5,13 @@ use std::sync::Once;
 use std::time::Instant;
 
 use jiff::Timestamp;
-use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::Connection;
 
 use super::catalog::{self, CatalogState};
 use super::catalog_mirror;
-use super::connect::{database_error, open_for_reading, wait_while_busy};
+use super::connect::{open_for_reading, open_for_rows, wait_while_busy};
+use super::look;
 use super::plain_snapshots::is_plain_key;
-use super::{gate, look};
 use crate::config::CatalogSize;
 use crate::error::Result;
 use crate::record::{Record, RestoreStatus};
@@ -27,7 +26,7 @@ pub(crate) struct Rows {
 impl Rows {
     /// Opens the table. Where it is missing or of another shape, every change is skipped with one warning.
     pub(crate) fn open(path: &Path, deadline: Instant) -> Result<Self> {
-        let conn = open_for_writing(path)?;
+        let conn = open_for_rows(path)?;
         let state = wait_while_busy(path, deadline, || catalog::state(&conn))?;
         if let Some(warning) = state.warning() {
             static ONCE: Once = Once::new();
@@ -93,22 +92,6 @@ pub(crate) fn read(path: &Path, deadline: Instant) -> Result<Vec<Record>> {
         CatalogState::Present => catalog::rows(&conn),
         CatalogState::Missing | CatalogState::Unusable(_) => Ok(Vec::new()),
     })
-}
-
-/// A connection for small changes: journal mode as found, no checkpoint at the end, waiting is ours.
-pub(crate) fn open_for_writing(path: &Path) -> Result<Connection> {
-    gate::check(path)?;
-    let open = || {
-        let conn = Connection::open_with_flags(
-            path,
-            OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
-        )?;
-        conn.busy_timeout(std::time::Duration::ZERO)?;
-        conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
-        conn.execute_batch("PRAGMA trusted_schema=OFF")?;
-        Ok(conn)
-    };
-    open().map_err(|error| database_error("write", path, error))
 }
 
 fn warn_clamped(clamped: bool) {

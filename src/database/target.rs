@@ -8,6 +8,7 @@ use std::time::Duration;
 use rusqlite::{Connection, params};
 
 use super::connect::database_error;
+use super::cookie;
 #[cfg(test)]
 pub(crate) use super::header::same_page_1;
 use super::header::{
@@ -16,10 +17,6 @@ use super::header::{
 };
 use super::write_lock::{WriteLock, hindrance};
 use crate::error::{Result, fail};
-
-/// How far a restore raises the schema cookie. SQLite only asks whether it is another one; a step
-/// that no number of migrations reaches tells later whether a restore that was cut off had committed.
-pub(crate) const COOKIE_STEP: u32 = 1 << 20;
 
 /// What the transaction must know of the image before it begins.
 ///
@@ -73,6 +70,8 @@ pub(crate) struct RestoreTransaction {
     image_page_count: u32,
     live: Header,
     last_page_written: u32,
+    /// The schema cookie that the commit sets.
+    cookie: u32,
 }
 
 impl RestoreTransaction {
@@ -93,6 +92,7 @@ impl RestoreTransaction {
                 .map_err(|error| database_error("write", lock.path(), error))?;
         }
         Ok(Begin::Ready(Self {
+            cookie: cookie::draw(live.schema_cookie),
             image_page_1: match image.page_count {
                 0 => empty_page_1(&live),
                 _ => image.page1.clone(),
@@ -107,6 +107,11 @@ impl RestoreTransaction {
     /// The live file's header as it was when the lock was taken: change counter, journal mode.
     pub(crate) fn live(&self) -> &Header {
         &self.live
+    }
+
+    /// The schema cookie by which a commit of this transaction is known.
+    pub(crate) fn cookie(&self) -> u32 {
+        self.cookie
     }
 
     /// The lock, and the database as it was when that was taken.
@@ -146,7 +151,7 @@ impl RestoreTransaction {
         self.write_page_1().map_err(write_error)?;
         self.truncate().map_err(write_error)?;
         self.invalidate_schemas().map_err(write_error)?;
-        self.lock.commit(commit_timeout)
+        self.lock.commit(commit_timeout, self.cookie)
     }
 
     /// Leaves the live database as it was.
@@ -196,7 +201,7 @@ impl RestoreTransaction {
     /// Makes open connections read the new schema before their next statement.
     fn invalidate_schemas(&self) -> rusqlite::Result<()> {
         // SQLite reads and writes the cookie as a signed number.
-        let cookie = self.live.schema_cookie.wrapping_add(COOKIE_STEP).cast_signed();
+        let cookie = self.cookie.cast_signed();
         self.lock
             .connection()
             .execute_batch(&format!("PRAGMA schema_version={cookie}"))

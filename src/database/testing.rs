@@ -209,6 +209,19 @@ impl OtherProcess {
         Self { child, input }
     }
 
+    /// What Python's SQLite says to one statement: an error, or nothing.
+    pub(crate) fn try_sql(path: &Path, sql: &str) -> String {
+        let script = "import sqlite3, sys\n\
+                      sqlite3.connect(sys.argv[1], timeout=0).execute(sys.argv[2])";
+        let output = Command::new("python3")
+            .args(["-c", script])
+            .arg(path)
+            .arg(sql)
+            .output()
+            .unwrap();
+        String::from_utf8(output.stderr).unwrap()
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }

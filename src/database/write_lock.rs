@@ -8,15 +8,16 @@ use rusqlite::{Connection, ErrorCode, TransactionState, ffi};
 
 use super::connect::{database_error, is_busy, retry_while_busy, set_synchronous_extra};
 use super::content;
+use super::cookie;
 use super::header::{Header, JOURNAL_VERSIONS, TextEncoding};
 use super::holders::companion;
 use super::live::{Live, identity};
-use super::offline::free_name;
+use super::moved_set::free_name;
 use super::raw_files::file_error;
 use super::source::data_version;
 use super::sqlite_error::is_damage;
 use super::target::{Committed, ImageHeader, ReplaceReason};
-use crate::error::{Result, fail};
+use crate::error::{Code, Error, Result, fail};
 use crate::failpoint;
 use crate::storage::rename_no_replace;
 
@@ -163,8 +164,19 @@ impl WriteLock {
         read_page(self.connection(), page, buffer).map_err(|error| database_error("read", self.path(), error))
     }
 
-    /// Commits, waiting `timeout` for readers to leave.
-    pub(crate) fn commit(self, timeout: Duration) -> Result<Committed> {
+    /// Sets a schema cookie by which the commit will be known.
+    pub(crate) fn draw_cookie(&self) -> Result<u32> {
+        let before = Header::parse(&self.page_1).map_or(0, |header| header.schema_cookie);
+        let cookie = cookie::draw(before);
+        // SQLite reads and writes it as a signed number.
+        self.connection()
+            .execute_batch(&format!("PRAGMA schema_version={}", cookie.cast_signed()))
+            .map_err(|error| database_error("write", self.path(), error))?;
+        Ok(cookie)
+    }
+
+    /// Commits, waiting `timeout` for readers to leave. `cookie`: the schema cookie by which the commit is known.
+    pub(crate) fn commit(self, timeout: Duration, cookie: u32) -> Result<Committed> {
         self.check_not_moved()?;
         failpoint::reached("restore.before-commit")?;
         match retry_commit(self.connection(), Instant::now() + timeout) {
@@ -172,9 +184,13 @@ impl WriteLock {
                 self.rollback()?;
                 return Ok(Committed::Busy);
             }
-            outcome => outcome.map_err(|error| database_error("commit to", self.path(), error))?,
+            Err(error) => self.look_up(error, cookie, Instant::now() + timeout)?,
+            Ok(()) => {}
         }
-        failpoint::reached("restore.after-commit")?;
+        // From here on it has taken place, whatever fails.
+        if let Err(error) = failpoint::reached("restore.after-commit") {
+            tracing::warn!(reason = %error, "what was written has been committed");
+        }
         self.live
             .check_not_moved("what was written went into the old file, which is under another name now, or deleted")
             .or_else(|moved| self.set_wal_aside().and(Err(moved)))?;
@@ -183,6 +199,29 @@ impl WriteLock {
         Ok(Committed::Done {
             change_counter: before.wrapping_add(1),
         })
+    }
+
+    /// What became of a COMMIT that failed: the error may have come after it had taken place. Nothing is learnt from
+    /// the connection that failed.
+    fn look_up(&self, error: rusqlite::Error, cookie: u32, deadline: Instant) -> Result<()> {
+        if let Err(error) = self.roll_back() {
+            tracing::warn!(%error, "a failed commit cannot be rolled back; the next connection does it");
+        }
+        match cookie::has_committed(self.path(), cookie, deadline) {
+            Ok(true) => {
+                tracing::warn!(%error, "the commit reported an error, but has taken place; a power loss may still undo it");
+                Ok(())
+            }
+            Ok(false) => Err(database_error("commit to", self.path(), error)),
+            Err(unknown) => {
+                let story = format!(
+                    "the commit to {} reported an error ({error}), and whether it has taken place cannot be looked up; \
+                     the next call that writes settles it",
+                    self.path().display()
+                );
+                Err(Error::new(Code::Unsettled, story).because(unknown))
+            }
+        }
     }
 
     /// The database was replaced while we committed. Our WAL would be applied to the file that has

@@ -11,7 +11,7 @@ use super::good_states::speaks_against_it;
 use super::overwrite::Only;
 use super::restore::restore_only;
 use super::target::Target;
-use super::{Context, create, left_behind, sync};
+use super::{Context, create, left_behind, sync, unfinished};
 use crate::database::plain_snapshots::PlainSnapshot;
 use crate::database::rows;
 use crate::error::{Code, Error, Result};
@@ -28,6 +28,7 @@ pub(crate) fn is_database_empty(context: &Context) -> Result<bool> {
 }
 
 fn is_empty(context: &Context, database: &Path) -> Result<bool> {
+    unfinished::check(context, database)?;
     match database.metadata() {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(true),
         Ok(metadata) if metadata.is_file() && metadata.len() == 0 => Ok(true),
@@ -38,7 +39,7 @@ fn is_empty(context: &Context, database: &Path) -> Result<bool> {
 
 /// Restores the newest snapshot that verifies and is not itself empty, if the database is empty.
 pub(crate) fn bootstrap(context: &Context) -> Result<Value> {
-    let database = context.database()?;
+    let database = context.settled_database()?;
     let nothing = !context.repository.root().is_dir() && context.repository.bucket().is_none();
     if nothing || !is_empty(context, &database)? {
         return Ok(json!({ "bootstrapped": false }));
@@ -214,7 +215,14 @@ fn restore(context: &Context, database: &Path, found: &Found) -> Result<Option<V
     let Some(restored) = restore_only(context, database, found, Only::Empty)? else {
         return Ok(None);
     };
-    let counts = rows::core_counts(database, &context.config.core_tables, context.deadline())?;
+    // The database is filled: that it cannot be counted just now is no failure of it.
+    let counts = rows::core_counts(database, &context.config.core_tables, context.deadline()).unwrap_or_else(|error| {
+        tracing::warn!(reason = %error, "the rows of the restored database cannot be counted; the counts are those of the snapshot");
+        match found {
+            Found::Packed(head) => head.core_counts.clone(),
+            Found::Backup(_) | Found::Plain(_) => std::collections::BTreeMap::new(),
+        }
+    });
     let record = restored.told(context);
     Ok(Some(json!({
         "bootstrapped": true,

@@ -43,6 +43,14 @@ impl Journal {
         })
     }
 
+    /// As far as it is needed for what a restore that has just taken place is told.
+    pub(crate) fn of(context: &Context, restore: &Restore) -> Self {
+        Self {
+            restores: vec![restore.clone()],
+            pending: upload::pending(context).unwrap_or_default(),
+        }
+    }
+
     /// Whether a snapshot waits for its upload.
     pub(crate) fn is_pending(&self, id: Uuid) -> bool {
         self.pending.contains(&id)

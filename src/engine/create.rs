@@ -29,7 +29,7 @@ use crate::repository::sequence;
 
 /// Makes a snapshot of the configured database.
 pub(crate) fn create(context: &Context, name: Option<&str>) -> Result<Record> {
-    let database = context.database()?;
+    let database = context.settled_database()?;
     if let Some(name) = name {
         names::validate(name)?;
     }

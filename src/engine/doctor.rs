@@ -33,7 +33,7 @@ pub(crate) fn doctor(config: Config, host: Arc<dyn Host>, with_repository: bool)
     if let Some(path) = config.database_path.clone() {
         let path = super::canonical(&path);
         // Before anything is opened through SQLite: this reads the file itself.
-        let looked = look::look(&path);
+        let looked = unsettled(&config, &host).and_then(|()| look::look(&path));
         let opened_by = holders::are_known().then(|| who(&path));
         let is_in_use = opened_by.as_ref().is_none_or(|who| !who.holders.is_empty());
         facts["content"] = fact(content(&path, looked.as_ref().ok(), is_in_use, &config));
@@ -55,6 +55,14 @@ pub(crate) fn doctor(config: Config, host: Arc<dyn Host>, with_repository: bool)
         }
     }
     facts
+}
+
+/// Fails while a restore that was cut off keeps the database aside. A repository that cannot be opened says so elsewhere.
+fn unsettled(config: &Config, host: &Arc<dyn Host>) -> Result<()> {
+    let Ok(context) = Context::new(config.clone(), Arc::clone(host)) else {
+        return Ok(());
+    };
+    super::unfinished::check(&context, &context.database()?)
 }
 
 /// `{ value }`, or `{ error: { code, message } }`.

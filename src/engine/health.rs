@@ -6,11 +6,11 @@ use jiff::{Timestamp, ToSpan};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::Context;
 use super::catalog::Journal;
 use super::collapse::{self, Collapse};
 use super::find::retain_own_plain;
 use super::standing::{self, Snapshot, Standing};
+use super::{Context, unfinished};
 use crate::database::look;
 use crate::database::plain_snapshots::{Place, PlainSnapshot};
 use crate::error::{Error, Result};
@@ -150,9 +150,10 @@ pub(crate) fn gather(context: &Context, survey: &Survey, plain: &[PlainSnapshot]
             .iter()
             .map(|(id, error)| format!("{id}: {error}"))
             .collect(),
-        unfinished_restore: restores::all(repository)?
-            .iter()
-            .any(|restore| restore.outcome == Outcome::Begun),
+        unfinished_restore: restores::all(repository)?.iter().any(|restore| {
+            let is_ours = database.as_ref().is_none_or(|database| *database == restore.database);
+            is_ours && restore.outcome == Outcome::Begun
+        }),
         drills: last_drills(drills::all(repository)?, &ours, repository.bucket().is_some()),
         growth: growth(&own_heads, Timestamp::now()),
         // A disk that cannot be asked is a missing number, not a missing status.
@@ -168,7 +169,8 @@ pub(crate) fn gather(context: &Context, survey: &Survey, plain: &[PlainSnapshot]
 
 /// Looks at the file of the configured database. No connection to it may be open in this process.
 pub(crate) fn look_at_database(context: &Context) -> Option<DatabaseFile> {
-    let looked = look::look(&context.database().ok()?);
+    let database = context.database().ok()?;
+    let looked = unfinished::check(context, &database).and_then(|()| look::look(&database));
     Some(DatabaseFile {
         size: looked.as_ref().ok().map(|look| look.size),
         failure: looked.err().as_ref().map(Failure::of),

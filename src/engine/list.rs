@@ -3,11 +3,11 @@
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::Context;
 use super::catalog::{self, Journal};
 use super::find::{everything, find, mark_of_plain, tier_of};
 use super::pins::Pins;
 use super::trash::Trash;
+use super::{Context, unfinished};
 use crate::database::plain_snapshots::PlainSnapshot;
 use crate::error::{Result, fail};
 use crate::repository::manifest;
@@ -19,6 +19,12 @@ use crate::storage::{Object, Store};
 /// Every snapshot, newest first; those in the trash on request. Reads heads only and takes no lock:
 /// manifests appear and disappear as a whole.
 pub(crate) fn list(context: &Context, with_deleted: bool) -> Result<Vec<Value>> {
+    if let Ok(database) = context.database()
+        && let Err(error) = unfinished::check(context, &database)
+    {
+        // The snapshots are there all the same, and may be what somebody looks for just now.
+        tracing::warn!(code = error.code.as_str(), reason = %error, "the database cannot be asked for its Snapshot table");
+    }
     let (survey, plain) = everything(context)?;
     infos(context, &survey, &plain, with_deleted)
 }

@@ -214,6 +214,17 @@ impl Context {
         }
     }
 
+    /// As [`Context::database`], for what works with its content: a restore that was cut off while the
+    /// database had no file is settled first.
+    fn settled_database(&self) -> Result<PathBuf> {
+        let database = self.database()?;
+        if unfinished::check(self, &database).is_err() {
+            drop(self.lock_for_writing("settle")?);
+            unfinished::check(self, &database)?;
+        }
+        Ok(database)
+    }
+
     /// The lease of the bucket: while it is held, no host deletes there. `None`: nobody can, or S3 is off.
     fn bucket_lease(&self, operation: &str) -> Result<Option<Lease<S3Store>>> {
         let Some(bucket) = self.repository.bucket() else {

@@ -4,6 +4,8 @@
 use std::io::Read;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::restore::Restored;
@@ -13,11 +15,20 @@ use crate::config::{CommandLine, PostRestoreCommand};
 use crate::database::holders;
 use crate::database::watch::CommitWatch;
 use crate::error::{Code, Error, Result};
-use crate::repository::restores::Outcome;
 
 const POLL: Duration = Duration::from_millis(20);
-/// The end of the command's output that an error shows.
+/// How long the last words of a command that has ended may take. Its children may keep the pipe for ever.
+const LAST_WORDS: Duration = Duration::from_millis(200);
+/// The end of the command's output that an error shows; no more of it is kept.
 const SHOWN: usize = 2000;
+
+/// Why the command failed.
+struct Failure {
+    /// A sentence that may be written down: without anything that the command has said.
+    what: String,
+    /// The end of what it said, for the caller alone.
+    said: String,
+}
 
 /// Runs the configured command; when it fails, takes the restore back, unless that would lose
 /// what somebody else has written since.
@@ -25,76 +36,122 @@ pub(crate) fn run(context: &Context, database: &Path, lock: Writing, restored: &
     let Some(command) = &context.config.post_restore else {
         return Ok(());
     };
-    let watch = CommitWatch::start(database, context.config.lock_timeout())?;
+    // The restore has taken place: that nobody can watch it is no failure of it.
+    let watch = CommitWatch::start(database, context.config.lock_timeout())
+        .inspect_err(|error| {
+            tracing::warn!(reason = %error, "whether somebody writes while postRestoreCommand runs will not be known");
+        })
+        .ok();
     drop(lock);
     let Err(failure) = run_command(context, command) else {
         return Ok(());
     };
     let others = holders::holders(database);
-    let committed = watch.somebody_committed();
-    drop(watch);
-    let _lock = context.lock_for_writing("undoRestore")?;
+    let committed = watch.is_none_or(|watch| watch.somebody_committed().unwrap_or(true));
     // The command itself may have written before it failed; only with nobody else there is that certain.
-    if committed? && !others.is_empty() {
-        return Err(Error::new(
-            Code::UndoConflict,
-            format!(
-                "{failure}; the restore was NOT undone, because the database was written since and other processes have it open ({}). \
-                 Both states are kept: the restored one in the database, the one before in the safety snapshot {}; \
-                 call undoRestore to go back to it",
-                holders::describe(&others),
-                restored
-                    .entry
-                    .safety
-                    .map_or_else(|| "(none)".to_owned(), |id| id.to_string())
-            ),
-        ));
+    if committed && !others.is_empty() {
+        let why = format!(
+            "the database may have been written since and other processes have it open ({})",
+            holders::describe(&others)
+        );
+        return Err(not_undone(&failure, restored, &why));
     }
-    // Written down first: undoing it brings the table up to date from the journal.
-    let mut entry = restored.entry.clone();
-    (entry.outcome, entry.message) = (Outcome::Failed, Some(failure.clone()));
-    entry.save(&context.repository)?;
-    undo_entry(context, entry)?;
-    Err(Error::new(
-        Code::PostRestoreFailed,
-        format!("{failure}; the restore was undone"),
-    ))
+    let undone = context
+        .lock_for_writing("undoRestore")
+        .and_then(|_lock| undo_entry(context, &restored.entry, Some(failure.what.clone())));
+    Err(match undone {
+        Ok(_) => Error::new(
+            Code::PostRestoreFailed,
+            format!("{}; the restore was undone{}", failure.what, failure.said),
+        ),
+        Err(error) => not_undone(&failure, restored, &error.story()).because(error),
+    })
 }
 
-/// Runs the command to its end; a failure is a sentence.
-fn run_command(context: &Context, command: &PostRestoreCommand) -> Result<(), String> {
+fn not_undone(failure: &Failure, restored: &Restored, why: &str) -> Error {
+    let before = match restored.entry.safety {
+        Some(id) => format!("the one before in the safety snapshot {id}; call undoRestore to go back to it"),
+        None => "of the one before there is no snapshot".to_owned(),
+    };
+    Error::new(
+        Code::UndoConflict,
+        format!(
+            "{}; the restore was NOT undone: {why}. The restored state is in the database, {before}{}",
+            failure.what, failure.said
+        ),
+    )
+}
+
+/// Runs the command to its end.
+fn run_command(context: &Context, command: &PostRestoreCommand) -> Result<(), Failure> {
+    let without_words = |what: String| Failure {
+        what,
+        said: String::new(),
+    };
     let limit = Duration::from_millis(command.timeout_ms);
-    let mut child = start(command).map_err(|error| format!("postRestoreCommand could not be started: {error}"))?;
-    let output = child.stderr.take().map(|mut stderr| {
-        std::thread::spawn(move || {
-            let mut text = Vec::new();
-            let _ = stderr.read_to_end(&mut text);
-            text
-        })
-    });
+    let mut child = start(command)
+        .map_err(|error| without_words(format!("postRestoreCommand could not be started: {}", error.kind())))?;
+    let output = Output::drain(&mut child);
     let deadline = Instant::now() + limit;
-    let status = loop {
+    let what = loop {
         match child.try_wait() {
-            Ok(Some(status)) => break status,
-            Ok(None) if Instant::now() >= deadline || context.host.check_alive().is_err() => {
-                kill(&mut child);
-                return Err(format!(
+            Ok(Some(status)) if status.success() => return Ok(()),
+            Ok(Some(status)) => break format!("postRestoreCommand failed ({status})"),
+            Ok(None) if Instant::now() >= deadline => {
+                break format!(
                     "postRestoreCommand did not end within {} ms and was stopped",
                     limit.as_millis()
-                ));
+                );
+            }
+            Ok(None) if context.host.check_alive().is_err() => {
+                break "postRestoreCommand was stopped, because the application has ended".to_owned();
             }
             Ok(None) => std::thread::sleep(POLL),
-            Err(error) => return Err(format!("postRestoreCommand cannot be waited for: {error}")),
+            Err(error) => break format!("postRestoreCommand cannot be waited for: {}", error.kind()),
         }
     };
-    if status.success() {
-        return Ok(());
+    // What it has started is not to write while the restore is undone.
+    kill(&mut child);
+    Err(Failure {
+        what,
+        said: output.map_or_else(String::new, Output::last_words),
+    })
+}
+
+/// What the command writes to its standard error, all of which is read, and the end of which is kept.
+struct Output {
+    end: Arc<Mutex<Vec<u8>>>,
+    reader: JoinHandle<()>,
+}
+
+impl Output {
+    fn drain(child: &mut Child) -> Option<Self> {
+        let mut pipe = child.stderr.take()?;
+        let end = Arc::new(Mutex::new(Vec::new()));
+        let kept = Arc::clone(&end);
+        let reader = std::thread::spawn(move || {
+            let mut chunk = [0; 8192];
+            while let Ok(length @ 1..) = pipe.read(&mut chunk) {
+                let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+                kept.extend_from_slice(&chunk[..length]);
+                let surplus = kept.len().saturating_sub(SHOWN);
+                kept.drain(..surplus);
+            }
+        });
+        Some(Self { end, reader })
     }
-    let text = output.and_then(|thread| thread.join().ok()).unwrap_or_default();
-    let text = String::from_utf8_lossy(&text[text.len().saturating_sub(SHOWN)..])
-        .trim()
-        .to_owned();
-    Err(format!("postRestoreCommand failed ({status}): {text}"))
+
+    fn last_words(self) -> String {
+        let deadline = Instant::now() + LAST_WORDS;
+        while !self.reader.is_finished() && Instant::now() < deadline {
+            std::thread::sleep(POLL);
+        }
+        let end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
+        match String::from_utf8_lossy(&end).trim() {
+            "" => String::new(),
+            words => format!(". It said: {words}"),
+        }
+    }
 }
 
 fn start(command: &PostRestoreCommand) -> std::io::Result<Child> {

@@ -17,7 +17,7 @@ use super::good_states::{self, newest_good};
 use super::integrity::{Integrity, check_database};
 use super::overwrite::Only;
 use super::restore::{Restored, restore_found, restore_only, wait_for_those_left_behind};
-use super::{Context, canonical, foreign, known_damage, names, post_restore, reset};
+use super::{Context, canonical, foreign, known_damage, names, post_restore, reset, unfinished};
 use crate::config::Config;
 use crate::error::{Code, Error, Result, fail};
 use crate::repository::manifest::{self, Head, Kind};
@@ -62,7 +62,7 @@ impl<'a> Recovery<'a> {
     /// Stores what the database holds before the operation, checked like a snapshot.
     pub(crate) fn back_up(&self, operation: &str, metadata: Option<Value>) -> Result<Value> {
         let context = &self.own;
-        let database = context.database()?;
+        let database = self.main.settled_database()?;
         create::check_is_a_database_file(&database)?;
         let _lock = context.lock_for_writing("createPreOperationBackup")?;
         let heads = context.repository.local_heads()?;
@@ -188,7 +188,9 @@ impl<'a> Recovery<'a> {
 
     /// What SQLite says of the live database.
     pub(crate) fn validate(&self) -> Result<Value> {
-        let integrity = check_database(&self.own, &self.main.database()?)?;
+        let database = self.main.database()?;
+        unfinished::check(self.main, &database)?;
+        let integrity = check_database(&self.own, &database)?;
         Ok(integrity.with_unjudged(json!({
             "valid": integrity.problems().is_empty(),
             "damaged": integrity.damage.is_some(),
@@ -198,6 +200,7 @@ impl<'a> Recovery<'a> {
 
     /// Empties the database after a backup, which is one of these.
     pub(crate) fn reset(&self) -> Result<Value> {
+        self.main.settled_database()?;
         reset::reset(&self.own)
     }
 

@@ -15,7 +15,7 @@ use crate::repository::manifest::Head;
 
 /// Deletes every row and keeps the schema. Nothing is deleted when the safety snapshot fails.
 pub(crate) fn reset(context: &Context) -> Result<Value> {
-    let database = context.database()?;
+    let database = context.settled_database()?;
     if !database.is_file() {
         fail!(
             DatabaseNotFound,
@@ -66,7 +66,9 @@ impl Work for Resetting<'_> {
         self.before = safety.map(|safety| safety.head.clone());
         lock.delete_everything()?;
         self.context.host.check_alive()?;
-        lock.commit(self.context.config.commit_timeout()).map(Ran::Committed)
+        let cookie = lock.draw_cookie()?;
+        lock.commit(self.context.config.commit_timeout(), cookie)
+            .map(Ran::Committed)
     }
 }
 

@@ -7,22 +7,26 @@
 use std::path::Path;
 use std::time::Instant;
 
+use tempfile::NamedTempFile;
 use uuid::Uuid;
 
 use super::capture::identity;
+use super::catalog::{self, Journal};
 use super::find::{Found, find};
 use super::overwrite::{Only, Overwritten};
 use super::restore_in_place;
 use super::target::{Target, check_restorable};
-use super::{Context, catalog, create, export, foreign, left_behind, post_restore};
+use super::{Context, create, export, foreign, left_behind, post_restore};
 use crate::database::check::{self, Judgement};
+use crate::database::offline::Exchange;
 use crate::database::raw_files::file_error;
-use crate::database::{gate, image, offline, rows};
-use crate::error::{Result, fail};
+use crate::database::target::ReplaceReason;
+use crate::database::{gate, image, one_file, rows};
+use crate::error::{Code, Result, fail};
 use crate::failpoint;
 use crate::record::{Record, RestoreStatus};
 use crate::repository::lineage;
-use crate::repository::restores::{self, Outcome, Restore};
+use crate::repository::restores::{self, Outcome, Restore, Undoes};
 use crate::repository::sequence;
 
 /// Restores the configured database from the snapshot of that name.
@@ -68,14 +72,37 @@ pub(crate) fn restore_found(context: &Context, database: &Path, found: &Found) -
 
 /// As [`restore_found`], over a database that is what `only` says; `None` when it is not.
 pub(crate) fn restore_only(context: &Context, database: &Path, found: &Found, only: Only) -> Result<Option<Restored>> {
+    carry_out(context, database, found, only, begin_entry(context, database, found))
+}
+
+/// As [`restore_found`], to take another restore back.
+pub(crate) fn restore_undoing(context: &Context, database: &Path, found: &Found, undoes: Undoes) -> Result<Restored> {
+    let entry = Restore {
+        undoes: Some(undoes),
+        // Undoing is not itself undone by the next call: that would go back and forth.
+        undone: true,
+        ..begin_entry(context, database, found)
+    };
+    match carry_out(context, database, found, Only::Always, entry)? {
+        Some(restored) => Ok(restored),
+        None => fail!(Internal, "undoing a restore asked for something"),
+    }
+}
+
+fn carry_out(
+    context: &Context,
+    database: &Path,
+    found: &Found,
+    only: Only,
+    mut entry: Restore,
+) -> Result<Option<Restored>> {
     check_restorable(found)?;
-    let mut entry = begin_entry(context, database, found);
     let outcome =
         open_target(context, found).and_then(|mut target| apply(context, database, only, &mut target, &mut entry));
     match outcome {
         Ok(true) => {
-            finish(context, database, found, &mut entry)?;
-            let record = restored_record(context, found, &entry)?;
+            finish(context, database, found, &mut entry);
+            let record = restored_record(context, found, &entry);
             Ok(Some(Restored { record, entry }))
         }
         Ok(false) => {
@@ -83,6 +110,8 @@ pub(crate) fn restore_only(context: &Context, database: &Path, found: &Found, on
             create::clean_up(context);
             Ok(None)
         }
+        // What became of it is not known; the entry stays as it is and is settled by the next call.
+        Err(error) if error.code == Code::Unsettled => Err(error),
         Err(error) => {
             entry.outcome = Outcome::Failed;
             entry.message = Some(error.to_string());
@@ -128,9 +157,7 @@ fn apply(context: &Context, database: &Path, only: Only, target: &mut Target, en
         Ok(_) => match restore_in_place::restore(context, database, only, target, entry)? {
             Overwritten::Done => Ok(true),
             Overwritten::NotAsWanted => Ok(false),
-            Overwritten::Impossible(reason) => {
-                replace(context, database, target, entry, &format!("{reason:?}")).map(|()| true)
-            }
+            Overwritten::Impossible(reason) => replace(context, database, target, entry, reason).map(|()| true),
         },
         Err(error) => Err(file_error("look at", database, error)),
     }
@@ -160,49 +187,81 @@ fn new_file(context: &Context, database: &Path, target: &mut Target, entry: &mut
     std::fs::create_dir_all(folder).map_err(|error| file_error("make", folder, error))?;
     entry.save(&context.repository)?;
     failpoint::reached("restore.intent")?;
-    let file = export::assemble(context, target, folder, &assembled_prefix(entry), |error| {
-        file_error("write", database, error)
-    })?;
-    context.host.check_alive()?;
-    for orphan in offline::move_orphans_aside(database)? {
-        tracing::warn!(file = %orphan.display(), "a left-over of the missing database was moved aside");
+    let file = assemble(context, database, target, entry)?;
+    exchange(context, Exchange::of_missing(file, database)?, entry)?;
+    for orphan in &entry.moved {
+        tracing::warn!(file = %orphan.to.display(), "a left-over of the missing database was moved aside");
     }
-    failpoint::reached("restore.before-publish")?;
-    offline::publish_new(file, database)
-}
-
-/// Replaces a file that cannot be rewritten in place; refused while anybody has it open.
-fn replace(context: &Context, database: &Path, target: &mut Target, entry: &mut Restore, reason: &str) -> Result<()> {
-    let folder = database.parent().unwrap_or(Path::new("/"));
-    let file = export::assemble(context, target, folder, &assembled_prefix(entry), |error| {
-        file_error("write", database, error)
-    })?;
-    context.host.check_alive()?;
-    failpoint::reached("restore.before-replace")?;
-    let aside = offline::replace(file, database, context.deadline())?;
-    tracing::warn!(reason, aside = ?aside, "the database file was replaced; the old files are kept aside");
     Ok(())
 }
 
-/// The outcome goes into the journal, then the table is made to mirror the repository again.
-fn finish(context: &Context, database: &Path, found: &Found, entry: &mut Restore) -> Result<()> {
-    failpoint::reached("restore.before-outcome")?;
+/// Replaces a file that cannot be rewritten in place; refused while anybody has it open.
+fn replace(
+    context: &Context,
+    database: &Path,
+    target: &mut Target,
+    entry: &mut Restore,
+    reason: ReplaceReason,
+) -> Result<()> {
+    let file = assemble(context, database, target, entry)?;
+    entry.was_wal = one_file::is_wal(database)?;
+    entry.save(&context.repository)?;
+    failpoint::reached("restore.before-replace")?;
+    let is_readable = reason != ReplaceReason::UnreadableHeader;
+    let replaced = Exchange::of_existing(file, database, is_readable, context.deadline())
+        .and_then(|planned| exchange(context, planned, entry));
+    if replaced.is_err()
+        && entry.was_wal
+        && let Err(error) = one_file::return_to_wal(database, context.deadline())
+    {
+        tracing::warn!(reason = %error, "the database could not be put back into WAL mode");
+    }
+    replaced?;
+    let aside: Vec<_> = entry.moved.iter().map(|moved| moved.to.display().to_string()).collect();
+    tracing::warn!(reason = ?reason, aside = ?aside, "the database file was replaced; the old files are kept aside");
+    Ok(())
+}
+
+fn assemble(context: &Context, database: &Path, target: &mut Target, entry: &Restore) -> Result<NamedTempFile> {
+    let folder = database.parent().unwrap_or(Path::new("/"));
+    let prefix = assembled_prefix(entry);
+    let file = export::assemble(context, target, folder, &prefix, |error| {
+        file_error("write", database, error)
+    })?;
+    context.host.check_alive()?;
+    Ok(file)
+}
+
+/// Writes down what is moved and published, then does it.
+fn exchange(context: &Context, planned: Exchange, entry: &mut Restore) -> Result<()> {
+    entry.moved = planned.moves().to_vec();
+    entry.published = Some(planned.published().clone());
+    entry.save(&context.repository)?;
+    failpoint::reached("restore.before-exchange")?;
+    planned.carry_out()
+}
+
+/// The outcome goes into the journal, then the table is made to mirror the repository again. The restore
+/// has taken place: nothing that fails here is a failure of it, and the next call makes up for it.
+fn finish(context: &Context, database: &Path, found: &Found, entry: &mut Restore) {
     entry.outcome = Outcome::Done;
     entry.at = create::now();
     entry.sequence = Some(sequence::next(&context.repository, &[]));
-    entry.save(&context.repository)?;
-    restores::trim(&context.repository)?;
-    failpoint::reached("restore.before-row")?;
-    // The restore has taken place: that its row has to wait is no failure of it.
-    match mirror(context, database, found, entry) {
-        Ok(()) => {
-            entry.mirrored = true;
-            entry.save(&context.repository)
-        }
-        Err(error) => {
-            tracing::warn!(reason = %error, "the database is restored, but its Snapshot table is not up to date yet; the next call tries again");
-            Ok(())
-        }
+    let written = failpoint::reached("restore.before-outcome")
+        .and_then(|()| entry.save(&context.repository))
+        .and_then(|()| entry.settle_undone(&context.repository))
+        .and_then(|()| restores::trim(&context.repository));
+    if let Err(error) = written {
+        tracing::warn!(reason = %error, "the database is restored, but that could not be written down; the next call does it");
+    }
+    let mirrored = failpoint::reached("restore.before-row").and_then(|()| mirror(context, database, found, entry));
+    if let Err(error) = mirrored {
+        tracing::warn!(reason = %error, "the database is restored, but its Snapshot table is not up to date yet; the next call tries again");
+        return;
+    }
+    entry.mirrored = true;
+    if let Err(error) = entry.save(&context.repository) {
+        tracing::warn!(reason = %error, "it could not be written down that the Snapshot table is up to date");
     }
 }
 
@@ -221,17 +280,19 @@ fn mirror(context: &Context, database: &Path, found: &Found, entry: &Restore) ->
     Ok(())
 }
 
-fn restored_record(context: &Context, found: &Found, entry: &Restore) -> Result<Record> {
+/// From what is at hand: reading could fail, and the restore has taken place.
+fn restored_record(context: &Context, found: &Found, entry: &Restore) -> Record {
+    let of_head = |head| catalog::record_with(context, head, &Journal::of(context, entry));
     match found {
-        Found::Packed(head) => catalog::record(context, head),
-        Found::Backup(backup) => Ok(Record {
+        Found::Packed(head) => of_head(head),
+        Found::Backup(backup) => Record {
             s3_key: backup.store.locate(&backup.head.key()),
-            ..catalog::record(context, &backup.head)?
-        }),
+            ..of_head(&backup.head)
+        },
         Found::Plain(plain) => {
             let mut record = plain.record.clone();
             (record.restore_status, record.last_restored_at) = (Some(RestoreStatus::Success), Some(entry.at));
-            Ok(record)
+            record
         }
     }
 }
@@ -258,12 +319,18 @@ fn begin_entry(context: &Context, database: &Path, found: &Found) -> Restore {
         safety: None,
         identity_before: identity(database),
         cookie_before: None,
+        cookie: None,
+        moved: Vec::new(),
+        published: None,
+        was_wal: false,
         outcome: Outcome::Begun,
         message: None,
         at: create::now(),
         sequence: Some(sequence::next(&context.repository, &[])),
         mirrored: false,
         undone: false,
+        cut_off: false,
+        undoes: None,
     }
 }
 

@@ -66,6 +66,7 @@ impl Work for Restoring<'_> {
         };
         self.entry.safety = safety.map(|safety| safety.head.id);
         self.entry.cookie_before = Some(transaction.live().schema_cookie);
+        self.entry.cookie = Some(transaction.cookie());
         self.entry.save(&self.context.repository)?;
         self.write(&mut transaction, safety)?;
         self.context.host.check_alive()?;

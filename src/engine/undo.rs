@@ -2,20 +2,20 @@
 
 use super::Context;
 use super::find::Found;
-use super::restore::{Restored, restore_found, wait_for_those_left_behind};
+use super::restore::{Restored, restore_undoing, wait_for_those_left_behind};
 use crate::error::{Result, fail};
 use crate::record::Record;
-use crate::repository::restores::{self, Outcome, Restore};
+use crate::repository::restores::{self, Outcome, Restore, Undoes};
 
 /// Undoes the newest restore of the configured database that was not undone yet.
 pub(crate) fn undo(context: &Context) -> Result<Record> {
-    let database = context.database()?;
+    let database = context.settled_database()?;
     wait_for_those_left_behind(context, &database)?;
     let _lock = context.lock_for_writing("undoRestore")?;
-    let newest = restores::all(&context.repository)?
-        .into_iter()
-        .rev()
-        .find(|restore| restore.database == database && restore.outcome == Outcome::Done && !restore.undone);
+    let entries = restores::all(&context.repository)?;
+    let mut own = entries.into_iter().rev().filter(|restore| restore.database == database);
+    let was_cut_off = |restore: &Restore| restore.cut_off && restore.undoes.is_none();
+    let newest = own.find(|restore| was_cut_off(restore) || (restore.outcome == Outcome::Done && !restore.undone));
     let Some(newest) = newest else {
         fail!(
             UndoUnavailable,
@@ -31,19 +31,23 @@ pub(crate) fn undo(context: &Context) -> Result<Record> {
             newest.snapshot_name
         );
     }
-    undo_entry(context, newest).map(|restored| restored.told(context))
+    if was_cut_off(&newest) {
+        // Going on to the one before it would overwrite what nobody meant.
+        fail!(
+            UndoUnavailable,
+            "the last restore of {} ({}) was cut off before it had taken place, so there is nothing to undo; nothing \
+             was changed. To go back further, restore a safety snapshot by its name",
+            database.display(),
+            newest.snapshot_name
+        );
+    }
+    undo_entry(context, &newest, None).map(|restored| restored.told(context))
 }
 
-/// Undoes one restore, under the lock.
-pub(crate) fn undo_entry(context: &Context, mut entry: Restore) -> Result<Restored> {
-    let safety = entry.safety.and_then(|id| {
-        context
-            .repository
-            .local_heads()
-            .ok()?
-            .into_iter()
-            .find(|head| head.id == id)
-    });
+/// Undoes one restore, under the lock. `because`: it counts as failed from then on.
+pub(crate) fn undo_entry(context: &Context, entry: &Restore, because: Option<String>) -> Result<Restored> {
+    let heads = context.repository.local_heads()?;
+    let safety = heads.into_iter().find(|head| Some(head.id) == entry.safety);
     let Some(safety) = safety else {
         fail!(
             UndoUnavailable,
@@ -51,11 +55,6 @@ pub(crate) fn undo_entry(context: &Context, mut entry: Restore) -> Result<Restor
             entry.snapshot_name
         );
     };
-    let mut restored = restore_found(context, &entry.database.clone(), &Found::Packed(Box::new(safety)))?;
-    entry.undone = true;
-    entry.save(&context.repository)?;
-    // Undoing is not itself undone by the next call: that would go back and forth.
-    restored.entry.undone = true;
-    restored.entry.save(&context.repository)?;
-    Ok(restored)
+    let undoes = Undoes { id: entry.id, because };
+    restore_undoing(context, &entry.database, &Found::Packed(Box::new(safety)), undoes)
 }

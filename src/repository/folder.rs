@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::io::Write;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
@@ -24,6 +25,7 @@ use crate::failpoint;
 use crate::storage::{LocalStore, S3Store, Store, adopt, io_error, make_folder, replace};
 
 const DESCRIPTION: &str = "repository.json";
+const ANY_MODE: u32 = 0o7777;
 
 /// What `repository.json` says.
 #[derive(Serialize, Deserialize)]
@@ -335,7 +337,15 @@ impl Repository {
     pub(crate) fn replace_json(&self, key: &str, value: &impl Serialize) -> Result<()> {
         let scratch = self.scratch()?;
         let file = NamedTempFile::new_in(&scratch).map_err(|error| io_error("create a file in", &scratch, error))?;
-        self.replace_with(file, key, value)
+        self.replace_with(file, key, value, ANY_MODE)
+    }
+
+    /// As [`Repository::replace_json`], for what only those may read who may write the repository.
+    pub(crate) fn replace_private_json(&self, key: &str, value: &impl Serialize) -> Result<()> {
+        let scratch = self.scratch()?;
+        let file = NamedTempFile::new_in(&scratch).map_err(|error| io_error("create a file in", &scratch, error))?;
+        let is_shared = std::fs::metadata(self.root()).is_ok_and(|root| root.mode() & 0o020 != 0);
+        self.replace_with(file, key, value, if is_shared { 0o660 } else { 0o600 })
     }
 
     /// The same for a file that has a lock of its own: who holds the repository's may clear the
@@ -352,10 +362,11 @@ impl Repository {
         let name = unfinished.file_name().unwrap_or_default();
         let file = tempfile::Builder::new().prefix(name).rand_bytes(0).tempfile_in(folder);
         let file = file.map_err(|error| io_error("create", &unfinished, error))?;
-        self.replace_with(file, key, value)
+        self.replace_with(file, key, value, ANY_MODE)
     }
 
-    fn replace_with(&self, mut file: NamedTempFile, key: &str, value: &impl Serialize) -> Result<()> {
+    /// `mode`: what is left of the folder's.
+    fn replace_with(&self, mut file: NamedTempFile, key: &str, value: &impl Serialize, mode: u32) -> Result<()> {
         self.check_held()?;
         let target = self.path(key);
         if let Some(folder) = target.parent() {
@@ -366,6 +377,11 @@ impl Repository {
             self.set_aside(key)?;
         }
         adopt(file.path(), self.root())?;
+        let narrow = || {
+            let mode = file.as_file().metadata()?.mode() & mode;
+            file.as_file().set_permissions(std::fs::Permissions::from_mode(mode))
+        };
+        narrow().map_err(|error: std::io::Error| io_error("set the mode of", file.path(), error))?;
         let json = serde_json::to_vec_pretty(value)
             .map_err(|error| Error::new(Code::Internal, "cannot encode JSON").because(error))?;
         file.write_all(&json)

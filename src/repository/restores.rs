@@ -9,7 +9,7 @@ use super::folder::Repository;
 use super::notes::DAMAGED;
 use super::order::{self, Mark};
 use crate::error::Result;
-use crate::storage::Object;
+use crate::storage::{FileId, Moved, Object};
 
 const FOLDER: &str = "local/restores/";
 /// A file for each restore whose outcome nobody may have heard of. Not in the entry: it goes when
@@ -45,7 +45,20 @@ pub(crate) struct Restore {
     /// Schema cookie before; the transaction of a restore in place raises it, so it tells whether
     /// that had committed. `None`: it could not be read.
     pub(crate) cookie_before: Option<u32>,
+    /// The cookie that the transaction sets. It is drawn for this restore, so finding it proves the commit.
+    #[serde(default)]
+    pub(crate) cookie: Option<u32>,
+    /// The files that get other names, the database first.
+    #[serde(default)]
+    pub(crate) moved: Vec<Moved>,
+    /// The file that is published as the database.
+    #[serde(default)]
+    pub(crate) published: Option<FileId>,
+    /// The database was in WAL mode, and is taken out of it to be exchanged as one file.
+    #[serde(default)]
+    pub(crate) was_wal: bool,
     pub(crate) outcome: Outcome,
+    /// Without anything that a command of the application has said: that is told, not kept.
     pub(crate) message: Option<String>,
     pub(crate) at: Timestamp,
     /// Its number in the order of things (`order.rs`): given when it begins, and anew when it has taken place, so that
@@ -58,6 +71,20 @@ pub(crate) struct Restore {
     /// Already taken back by `undoRestore`.
     #[serde(default)]
     pub(crate) undone: bool,
+    /// Its process ended before it had taken place.
+    #[serde(default)]
+    pub(crate) cut_off: bool,
+    /// What it takes back, once it has taken place.
+    #[serde(default)]
+    pub(crate) undoes: Option<Undoes>,
+}
+
+/// A restore that another one takes back.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Undoes {
+    pub(crate) id: Uuid,
+    /// Why it counts as failed; `None`: somebody has asked for it.
+    pub(crate) because: Option<String>,
 }
 
 impl Restore {
@@ -80,9 +107,24 @@ impl Restore {
     /// Writes the entry, or its new state.
     pub(crate) fn save(&self, repository: &Repository) -> Result<()> {
         if self.outcome == Outcome::Begun && !self.is_untold(repository) {
-            repository.replace_json(&self.untold_key(), &self.snapshot_name)?;
+            repository.replace_private_json(&self.untold_key(), &self.snapshot_name)?;
         }
-        repository.replace_json(&self.key(), self)
+        repository.replace_private_json(&self.key(), self)
+    }
+
+    /// Notes in the restore that this one has taken back that it is undone.
+    pub(crate) fn settle_undone(&self, repository: &Repository) -> Result<()> {
+        let Some(Undoes { id, because }) = &self.undoes else {
+            return Ok(());
+        };
+        let Some(mut undone) = all(repository)?.into_iter().find(|restore| restore.id == *id) else {
+            return Ok(());
+        };
+        undone.undone = true;
+        if let Some(because) = because {
+            (undone.outcome, undone.message) = (Outcome::Failed, Some(because.clone()));
+        }
+        undone.save(repository)
     }
 
     /// Whether it is possible that nobody heard what became of it: its process was killed, or whoever

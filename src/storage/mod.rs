@@ -5,6 +5,7 @@
 mod anchor;
 #[cfg(test)]
 mod conformance;
+mod file_id;
 pub(crate) mod leftovers;
 mod local;
 mod s3;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 pub(crate) use anchor::{Anchor, is_at};
+pub(crate) use file_id::{FileId, Moved, is_one_file};
 pub(crate) use local::{
     LocalStore, SCRATCH, adopt, io_error, make_folder, publish, rename_no_replace, replace, sync_folder,
 };
