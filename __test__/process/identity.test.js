@@ -224,6 +224,12 @@ test('a configured name is kept wherever the database lies, and a name that is n
   fs.mkdirSync(rig.path('elsewhere'));
   const other = beside(rig, path.join('elsewhere', 'shop.db'), { databaseId: 'shop' });
   assert.equal((await other.writer.bootstrapDatabase()).snapshot.name, 'named');
+  await other.writer.createSnapshot('also named');
+  const warnings = rig.log.warnings().map(({ message }) => message);
+  assert.ok(
+    warnings.some((message) => /prod\.db has the name shop .* as well/.test(message)),
+    'both exist here',
+  );
   await other.writer.deleteSnapshot('named');
   for (const databaseId of ['', ' ', 'a\nb', 'x'.repeat(256), 7]) {
     await refused(prod.writer.createSnapshot('never', { databaseId }), 'INVALID_ARGUMENT');

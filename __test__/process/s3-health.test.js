@@ -125,7 +125,7 @@ describe('health with a bucket', () => {
     const other = rig.path('other.db');
     createDatabase(other);
     rig.proxy.down();
-    const writer = rig.newWriter({ databaseUrl: `file:${other}` });
+    const writer = rig.newWriter({ databaseUrl: `file:${other}`, databaseId: 'other' });
     await refused(writer.createSnapshot('of the other one'), 'UPLOAD_FAILED');
     rig.proxy.mend();
     assert.equal((await writer.status()).pendingUploads, 1);

@@ -252,6 +252,14 @@ impl Instances {
         let Some(name) = name_of(repository, &place.configured)? else {
             return Ok(());
         };
+        let is_same = |known: &&Known| known.current == current && known.instance != instance && known.exists();
+        if let Some(other) = self.places.values().find(is_same) {
+            tracing::warn!(
+                "{} has the name {current} (SNAPSHOT_DATABASE_ID) as well: {} now prunes its snapshots and vouches for it",
+                other.path.display(),
+                place.path.display()
+            );
+        }
         let before = serde_json::to_value(&self).ok();
         // It is at one place only: the one that it was moved away from may be another database's by tomorrow.
         self.places
