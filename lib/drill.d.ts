@@ -51,7 +51,7 @@ export interface DrillResult {
   /** What failed, or why nothing can be said; `null` when it passed. */
   reason: string | null;
   /** `null` when there was none to drill. */
-  snapshot: { name: string; id: string; createdAt: Date } | null;
+  snapshot: { name: string; id: string; createdAt: Date; sequence: number | null } | null;
   /** The tier that was asked for; `null`: both, local first. */
   tier: SnapshotTier | null;
   /** Lineage of the database that it was about; `null` when nobody knows. */

@@ -33,6 +33,7 @@ for (const journalMode of ['delete', 'wal']) {
       name: 'newest',
       id: snapshot.id,
       createdAt: snapshot.createdAt,
+      sequence: (await rig.writer.getSnapshot(snapshot.name)).sequence,
     });
     assert.deepEqual(
       report.checks.map(({ name, outcome }) => [name, outcome]),
