@@ -85,9 +85,7 @@ const SCENARIOS = {
   },
 };
 
-const FAILPOINTS = knownFailpoints().filter(
-  (name) => !OF_THE_BUCKET.test(name) && !OF_A_SET.test(name),
-);
+const FAILPOINTS = knownFailpoints().filter((name) => !OF_THE_BUCKET.test(name) && !OF_A_SET.test(name));
 
 test('every named step of the engine belongs to a scenario', () => {
   const steps = Object.values(SCENARIOS).map((scenario) => scenario.steps);

@@ -43,7 +43,8 @@ for (const journalMode of ['delete', 'wal']) {
       // Another inode, and a schema cookie that is lower and far away.
       createDatabase(rig.path('operator.db'), { realities: 7, journalMode });
       withDatabase(rig.path('operator.db'), (db) => db.pragma('schema_version = 3'));
-      for (const suffix of ['', '-wal', '-shm', '-journal']) fs.rmSync(`${rig.database}${suffix}`, { force: true });
+      for (const suffix of ['', '-wal', '-shm', '-journal'])
+        fs.rmSync(`${rig.database}${suffix}`, { force: true });
       fs.renameSync(rig.path('operator.db'), rig.database);
       const content = contentOf(rig.database);
 
