@@ -65,7 +65,7 @@ async function judge({ place, operation, states, outcome, killed, again }) {
       assert.equal(place.lookAtCopy(stateOf), model.after, 'the state after the call was repeated');
     });
   }
-  if (operation.removes) await check('the next call works', () => assertRemovable(place, operation));
+  if (operation.removes) await check('the next call works', () => assertRemovable(place, operation, again));
   await check('foreign files stay', () =>
     assertNone(place.foreignFilesLost(), () => true, 'changed or gone'),
   );
@@ -180,7 +180,7 @@ function assertTold(place, { restores }, model, state) {
 }
 
 /** Folders of notes that are named by the snapshot that they are about. */
-const NOTES = ['rows', 'pending', 'operations', 'trash', 'pins'];
+const NOTES = ['rows', 'pending', 'operations', 'pins'];
 
 /** After a next snapshot there are no scraps, no pack that nothing needs, no note about nothing. */
 function assertNothingLeft({ data, snapshotDir }, { writes }) {
@@ -226,13 +226,18 @@ async function assertReversible(place, operation, { before, after, snapshots }, 
   }
 }
 
-async function assertRemovable(place, operation) {
+/** What was to be removed is removed by further calls, and then no note about it waits in the trash. */
+async function assertRemovable(place, operation, again) {
   const listed = await place.writer().listSnapshots();
   for (const { name } of listed.filter((each) => operation.removes.includes(each.name))) {
     await place.writer().deleteSnapshot(name);
   }
   const left = (await place.writer().listSnapshots()).map(({ name }) => name);
   assertNone(left, (name) => operation.removes.includes(name), 'still there after deleting');
+  if (!operation.emptiesTrash) return;
+  await again();
+  const notes = filesBelow(path.join(place.snapshotDir, 'local', 'trash'));
+  assertNone(notes, () => true, 'still in the trash after another prune');
 }
 
 module.exports = { judge, told };

@@ -82,6 +82,7 @@ const OPERATIONS = {
     prepare: wearOut,
     call: (writer) => writer.prune({ keepLast: 1, trashGraceMs: 0 }),
     removes: ['first', 'second', 'worn', 'between'],
+    emptiesTrash: true,
   },
   export: {
     call: (writer, place) => writer.exportSnapshot('second', place.at('out.db')),
