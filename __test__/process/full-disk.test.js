@@ -10,7 +10,7 @@ const path = require('node:path');
 const { test } = require('node:test');
 const { catalogRow, createDatabase, fill, withDatabase } = require('../support/database.js');
 const { filesBelow } = require('../support/files.js');
-const { mountSmall } = require('../support/mounts.js');
+const { fillUp, mountSmall } = require('../support/mounts.js');
 const { startConnection } = require('../support/processes.js');
 const { assertAllVerify, makeRig, refused } = require('../support/rig.js');
 
@@ -125,27 +125,6 @@ async function threeSnapshots(writer, database, options) {
       fill(db, 1);
     });
     await writer.createSnapshot(name);
-  }
-}
-
-/** Leaves not a byte. */
-function fillUp(folder) {
-  const file = fs.openSync(path.join(folder, 'full'), 'w');
-  try {
-    for (const size of [1 << 20, 4096, 512]) writeUntilFull(file, Buffer.alloc(size));
-  } finally {
-    fs.closeSync(file);
-  }
-}
-
-function writeUntilFull(file, chunk) {
-  for (;;) {
-    try {
-      fs.writeSync(file, chunk);
-    } catch (error) {
-      assert.equal(error.code, 'ENOSPC');
-      return;
-    }
   }
 }
 

@@ -44,7 +44,7 @@ describe('what the runbook says to type', () => {
   after(() => server.stop());
 
   for (const section of SECTIONS) {
-    test(section.title, async () => {
+    test(section.title, { skip: SITUATIONS[section.title]?.skip?.() }, async () => {
       const played = await play(section, server);
       section.steps.forEach(({ command, output }, index) => {
         assert.equal(masked(played[index].output), masked(output), `$ ${command}`);

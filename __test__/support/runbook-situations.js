@@ -16,6 +16,7 @@ const {
   rewriteFiller,
   withDatabase,
 } = require('./database.js');
+const { cannotMount, fillUp, mountSmall } = require('./mounts.js');
 const { CREDENTIALS } = require('./s3-client.js');
 
 const GOOD_ROWS = 40;
@@ -99,6 +100,20 @@ const SITUATIONS = {
       },
     },
     check: (place) => bucketHolds(place, 2),
+  },
+  'The disk is full': {
+    skip: cannotMount,
+    async prepare(place) {
+      mountSmall(place, place.snapshotDir, '8m');
+      await withNightly(place);
+      for (const name of ['monday', 'tuesday', 'wednesday', 'thursday']) {
+        rewriteFiller(place.database);
+        await done(place, `${CREATE} ${name}`);
+      }
+      fillUp(place.snapshotDir);
+      rewriteFiller(place.database);
+    },
+    check: (place) => bucketHolds(place, 6),
   },
   'The bucket is unreachable': {
     async prepare(place) {

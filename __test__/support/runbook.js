@@ -84,6 +84,7 @@ async function makePlace(server) {
     SNAPSHOT_DIR: './backups',
     S3_BUCKET: bucket.name,
   };
+  const deferred = [];
   const place = {
     folder,
     bucket,
@@ -98,7 +99,10 @@ async function makePlace(server) {
         .replaceAll(folder, SHOWN.folder)
         .replaceAll(proxy.endpoint, SHOWN.endpoint)
         .replaceAll(bucket.name, SHOWN.bucket),
+    /** What has to be undone before the folder goes. */
+    defer: (undo) => deferred.push(undo),
     async end() {
+      deferred.forEach((undo) => undo());
       await proxy.stop();
       removeFolder(folder);
     },

@@ -350,7 +350,7 @@ fn warn_if_lost(noted: Result<()>) {
 fn unless_full<T>(outcome: Result<T>) -> Result<Option<T>> {
     match outcome {
         Err(error) if error.code == Code::RepositoryFull => {
-            tracing::info!(reason = %error.story(), "no room for a note; what is to be removed is removed all the same");
+            tracing::debug!(reason = %error.story(), "no room for a note; what is to be removed is removed all the same");
             Ok(None)
         }
         other => other.map(Some),
