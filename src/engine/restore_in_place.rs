@@ -10,7 +10,7 @@ use super::target::Target;
 use crate::database::live::Live;
 use crate::database::target::{Begin, ImageHeader, RestoreTransaction};
 use crate::database::write_lock::WriteLock;
-use crate::error::Result;
+use crate::error::{Result, fail};
 use crate::failpoint;
 use crate::repository::restores::Restore;
 
@@ -22,12 +22,11 @@ pub(crate) fn restore(
     target: &mut Target,
     entry: &mut Restore,
 ) -> Result<Overwritten> {
-    let header = target.header()?;
     let mut restoring = Restoring {
         context,
         target,
         entry,
-        header,
+        header: None,
     };
     overwrite(context, database, only, &mut restoring)
 }
@@ -36,12 +35,13 @@ struct Restoring<'a> {
     context: &'a Context,
     target: &'a mut Target,
     entry: &'a mut Restore,
-    header: ImageHeader,
+    /// Read before the lock, and after what comes over a network was fetched.
+    header: Option<ImageHeader>,
 }
 
 impl Work for Restoring<'_> {
     fn page_size(&self) -> Option<u32> {
-        (self.header.page_count > 0).then_some(self.header.page_size)
+        (self.target.page_count() > 0).then_some(self.target.page_size)
     }
 
     fn prepare(&mut self, live: &Live, safety: Option<&Safety>) -> Result<()> {
@@ -50,6 +50,7 @@ impl Work for Restoring<'_> {
         if self.target.is_far() {
             self.target.fetch(safety.map(|safety| &safety.table))?;
         }
+        self.header = Some(self.target.header()?);
         self.entry.save(&self.context.repository)?;
         failpoint::reached("restore.intent")
     }
@@ -60,7 +61,10 @@ impl Work for Restoring<'_> {
     }
 
     fn run(&mut self, lock: WriteLock, safety: Option<&Safety>) -> Result<Ran> {
-        let mut transaction = match RestoreTransaction::begin(lock, &self.header)? {
+        let Some(header) = &self.header else {
+            fail!(Internal, "nothing was prepared");
+        };
+        let mut transaction = match RestoreTransaction::begin(lock, header)? {
             Begin::Ready(transaction) => transaction,
             Begin::Replace(reason) => return Ok(Ran::Impossible(reason)),
         };
