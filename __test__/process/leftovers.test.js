@@ -36,7 +36,11 @@ test('the file of an export whose signal was aborted is removed by the next one'
 
 test('what another export is writing, and what is not ours, is left alone', async (t) => {
   const rig = await withSnapshot(t);
-  const strange = ['.snapshot-writer-export-', '.snapshot-writer-export-notes.txt', '.snapshot-writer-abcdef'];
+  const strange = [
+    '.snapshot-writer-export-',
+    '.snapshot-writer-export-notes.txt',
+    '.snapshot-writer-abcdef',
+  ];
   for (const name of strange) fs.writeFileSync(rig.path('exports', name), 'mine');
   const exported = await whilePaused(
     rig,

@@ -11,30 +11,34 @@ const { assertAllVerify, makeRig } = require('../support/rig.js');
 
 const EVERYTHING = { keepLast: 99 };
 
-test('safety snapshots go when they are neither of the newest five nor of thirty days', { skip: cannotShift }, async (t) => {
-  const { rig, restoreAt } = await prepare(t, -101);
-  for (const day of [-100, -90, -80, -70, -60, -50, -40, -20]) await restoreAt(day);
-  await rig.writer.createSnapshot('newest');
-  const safety = namesOf(await safetyOf(rig.writer));
-  assert.equal(safety.length, 8);
+test(
+  'safety snapshots go when they are neither of the newest five nor of thirty days',
+  { skip: cannotShift },
+  async (t) => {
+    const { rig, restoreAt } = await prepare(t, -101);
+    for (const day of [-100, -90, -80, -70, -60, -50, -40, -20]) await restoreAt(day);
+    await rig.writer.createSnapshot('newest');
+    const safety = namesOf(await safetyOf(rig.writer));
+    assert.equal(safety.length, 8);
 
-  const pruned = await rig.writer.prune({ ...EVERYTHING, now: true });
+    const pruned = await rig.writer.prune({ ...EVERYTHING, now: true });
 
-  assert.deepEqual(namesOf(pruned.removed), safety.slice(5));
-  assert.deepEqual([...pruned.swept].sort(), safety.slice(5).sort());
-  for (const { reasons } of pruned.removed) {
-    assert.deepEqual(reasons, ['safety snapshot, neither among the newest 5 nor younger than 30 days']);
-  }
-  const kept = pruned.kept.filter(({ name }) => safety.includes(name));
-  assert.deepEqual(kept[0].reasons, [
-    'undoRestore needs it',
-    'among the newest 5 safety snapshots',
-    'safety snapshot younger than 30 days',
-  ]);
-  assert.deepEqual(kept.at(-1).reasons, ['among the newest 5 safety snapshots']);
-  assert.deepEqual(namesOf(await safetyOf(rig.writer)), namesOf(kept));
-  await assertAllVerify(rig.writer);
-});
+    assert.deepEqual(namesOf(pruned.removed), safety.slice(5));
+    assert.deepEqual([...pruned.swept].sort(), safety.slice(5).sort());
+    for (const { reasons } of pruned.removed) {
+      assert.deepEqual(reasons, ['safety snapshot, neither among the newest 5 nor younger than 30 days']);
+    }
+    const kept = pruned.kept.filter(({ name }) => safety.includes(name));
+    assert.deepEqual(kept[0].reasons, [
+      'undoRestore needs it',
+      'among the newest 5 safety snapshots',
+      'safety snapshot younger than 30 days',
+    ]);
+    assert.deepEqual(kept.at(-1).reasons, ['among the newest 5 safety snapshots']);
+    assert.deepEqual(namesOf(await safetyOf(rig.writer)), namesOf(kept));
+    await assertAllVerify(rig.writer);
+  },
+);
 
 test('safety snapshots do not age while no snapshots are made', { skip: cannotShift }, async (t) => {
   const { rig, restoreAt } = await prepare(t, -400);

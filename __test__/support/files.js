@@ -83,4 +83,13 @@ function flipBit(file, at) {
   fs.writeFileSync(file, bytes);
 }
 
-module.exports = { sha256, filesBelow, asideOf, bytesBelow, fingerprint, differingPages, imageBytes, flipBit };
+module.exports = {
+  sha256,
+  filesBelow,
+  asideOf,
+  bytesBelow,
+  fingerprint,
+  differingPages,
+  imageBytes,
+  flipBit,
+};
