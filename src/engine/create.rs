@@ -22,9 +22,7 @@ use crate::record::Record;
 use crate::repository::cache;
 use crate::repository::identity::Identity;
 use crate::repository::manifest::{self, Description, Head, Kind};
-use crate::repository::order::Order;
 use crate::repository::packed_pages::PackedPages;
-use crate::repository::restores::{self, Outcome};
 use crate::repository::sequence;
 
 /// Makes a snapshot of the configured database.
@@ -168,8 +166,8 @@ pub(crate) struct New {
 
 /// Captures, verifies and publishes; the packs of a failed attempt are left to [`clean_up`].
 pub(crate) fn make(context: &Context, database: &Path, identity: &Identity, heads: &[Head], new: New) -> Result<Head> {
-    let captured = capture(context, database, parents_of(context, database, identity, heads)?)?;
-    let lineage = lineage_of(context, identity, &captured)?;
+    let captured = capture(context, database, parents::of(context, database, identity, heads)?)?;
+    let lineage = parents::lineage(context, identity, &captured)?;
     publish(context, database, identity, lineage, captured, new)
 }
 
@@ -183,44 +181,11 @@ pub(crate) fn make_through(
     heads: &[Head],
     new: New,
 ) -> Result<(Head, i64)> {
-    let parents = parents_of(context, database, identity, heads)?;
+    let parents = parents::of(context, database, identity, heads)?;
     let captured = capture_through(context, source, database, parents)?;
     let version = captured.data_version;
-    let lineage = lineage_of(context, identity, &captured)?;
+    let lineage = parents::lineage(context, identity, &captured)?;
     Ok((publish(context, database, identity, lineage, captured, new)?, version))
-}
-
-/// What the database is compared with.
-fn parents_of<'a>(context: &Context, database: &Path, identity: &Identity, heads: &'a [Head]) -> Result<Vec<&'a Head>> {
-    Ok(match nearest(context, database, identity, heads)? {
-        Some(nearest) => vec![nearest],
-        None => parents::newest_of_each(heads, identity),
-    })
-}
-
-/// Where the content comes from, remembered from now on.
-fn lineage_of(context: &Context, identity: &Identity, captured: &Captured) -> Result<Uuid> {
-    let lineage = match identity.lineage {
-        Some(lineage) => lineage,
-        None => captured.origin()?.unwrap_or_else(Uuid::new_v4),
-    };
-    identity.remember(&context.repository, lineage)?;
-    Ok(lineage)
-}
-
-/// The snapshot that the database most likely still resembles: its newest one, or the one that was restored
-/// since. `None`: nobody knows.
-fn nearest<'a>(context: &Context, database: &Path, identity: &Identity, heads: &'a [Head]) -> Result<Option<&'a Head>> {
-    let newest = heads.iter().rev().find(|head| identity.is_mine(head));
-    let order = Order::of(heads.iter().map(Head::mark));
-    let restored = restores::all(&context.repository)?
-        .into_iter()
-        .rev()
-        .find(|restore| restore.database == database && restore.outcome == Outcome::Done)
-        .filter(|restore| newest.is_none_or(|head| order.is_before(head.mark(), restore.mark())));
-    Ok(restored
-        .and_then(|restore| heads.iter().find(|head| head.id == restore.snapshot))
-        .or(newest))
 }
 
 /// Verifies what was captured and gives it a manifest.
