@@ -1,10 +1,12 @@
 import type { DoctorResult } from './lib/doctor.js';
 import type { DrillOptions, DrillResult } from './lib/drill.js';
 import type { StatusResult } from './lib/health.js';
+import type { DeleteResult, ExportResult, ResetResult, VerifyResult } from './lib/results.js';
 import type { ListOptions, RetentionMethods } from './lib/retention.js';
 import type { S3Options, SnapshotS3Client, StorageCheckResult, SyncOptions, SyncResult } from './lib/s3.js';
 
 export * from './lib/recovery.js';
+export * from './lib/results.js';
 export * from './lib/doctor.js';
 export * from './lib/drill.js';
 export * from './lib/errors.js';
@@ -234,37 +236,6 @@ export interface BootstrapResult {
   /** Code of the error. */
   code?: string;
   stack?: string;
-}
-
-export interface VerifyResult {
-  ok: boolean;
-  level: 'structure' | 'data' | 'database';
-  /** One sentence each; empty when `ok`. */
-  problems: string[];
-  /** What could not be judged, and content that breaks a rule of the schema, one sentence each; absent when nothing. */
-  unjudged?: string[];
-}
-
-export interface ExportResult {
-  /** Absolute path of the file. */
-  path: string;
-  /** Bytes. */
-  size: number;
-  /** SHA-256 in lower-case hex. */
-  checksum: string;
-}
-
-export interface DeleteResult {
-  name: string;
-  /** Bytes that the local repository is smaller by. */
-  freedBytes: number;
-}
-
-export interface ResetResult {
-  success: true;
-  /** Where the state before the reset is kept. */
-  backupPath: string;
-  message: string;
 }
 
 /**
