@@ -21,11 +21,11 @@ const CATALOG = `CREATE TABLE "Snapshot" ("id" TEXT NOT NULL PRIMARY KEY, "name"
   CREATE INDEX "Snapshot_lastRestoredAt_idx" ON "Snapshot"("lastRestoredAt");`;
 
 class World {
-  /** `bucket`: options of S3 that every host shares; `nodeAt(shift)`: a Node.js whose clock is off by so many seconds. */
-  constructor({ bucket = false, nodeAt, log = SILENT }) {
+  /** `bucket`: options of S3 that every host shares; `clock(shift)`: options of a worker whose clock is off by so many seconds. */
+  constructor({ bucket = false, clock, log = SILENT }) {
     this.root = fs.realpathSync(fs.mkdtempSync(path.join(os.tmpdir(), 'snapshot-writer-model-')));
     this.bucket = bucket;
-    this.nodeAt = nodeAt;
+    this.clock = clock;
     this.shift = 0;
     this.log = log;
     this.folders = ['one', 'two'].map((name) => path.join(this.root, name, 'data'));
@@ -45,7 +45,7 @@ class World {
       databaseUrl: `file:${this.file(host, slot)}`,
       snapshotDir: this.repository(host),
       s3: this.bucket,
-      nodePath: this.nodeAt(this.shift),
+      ...(this.shift === 0 ? {} : this.clock(this.shift)),
       lockTimeoutMs: 30_000,
       deleteGraceMs: 0,
       trashGraceMs: 0,

@@ -78,14 +78,15 @@ test('a failed command whose restore cannot be undone says so and leaves the way
 test('a command whose child keeps its output open is over when it ends, and its restore is undone', async (t) => {
   const rig = makeRig(t);
   const { live } = await prepare(rig);
-  // The child leaves the group, so that nothing ends it with the command.
-  const line = `setsid sleep 60 & echo $! > ${rig.path('pid')}; exit 4`;
-  rig.defer(() => process.kill(Number(fs.readFileSync(rig.path('pid'), 'utf8'))));
+  // The child leaves the group, so that nothing ends it with the command, which waits until it has.
+  const pid = rig.path('pid');
+  const line = `setsid sh -c 'echo $$ > ${pid}; exec sleep 60' & until [ -s ${pid} ]; do sleep 0.05; done; exit 4`;
+  rig.defer(() => process.kill(Number(fs.readFileSync(pid, 'utf8'))));
   const writer = rig.newWriter({ postRestoreCommand: line, postRestoreTimeoutMs: 1_000 });
   const error = await refused(writer.restoreFromSnapshot('image'), 'POST_RESTORE_FAILED');
   assert.match(error.message, /exit status: 4/);
   assert.equal(contentOf(rig.database), live);
-  assert.ok(isAlive(Number(fs.readFileSync(rig.path('pid'), 'utf8'))), 'it was waited for');
+  assert.ok(isAlive(Number(fs.readFileSync(pid, 'utf8'))), 'it was waited for');
 });
 
 test('what a command says is told to the caller and lies in no file, which only its owner may read', async (t) => {

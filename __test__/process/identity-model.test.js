@@ -14,8 +14,8 @@ const { after, before, describe, test } = require('node:test');
 const fc = require('fast-check');
 const { begin, commands, runs } = require('../model/commands.js');
 const { Model, assertAgrees } = require('../model/model.js');
-const { shiftedNode } = require('../model/shifted-node.js');
 const { World } = require('../model/world.js');
+const { shifted } = require('../support/clock.js');
 const { CREDENTIALS, REGION } = require('../support/s3-client.js');
 const { startWeed } = require('../support/s3-servers.js');
 
@@ -25,7 +25,7 @@ const LENGTH = 14;
 
 describe('what belongs to whom', () => {
   const tools = fs.mkdtempSync(path.join(os.tmpdir(), 'snapshot-writer-model-tools-'));
-  const nodeAt = shiftedNode(tools);
+  const clock = shifted({ path: (name) => path.join(tools, name) });
   const variables = {
     AWS_ACCESS_KEY_ID: CREDENTIALS.accessKeyId,
     AWS_SECRET_ACCESS_KEY: CREDENTIALS.secretAccessKey,
@@ -49,7 +49,7 @@ describe('what belongs to whom', () => {
       fc.commands(commands, { size: 'max', maxCommands: LENGTH }),
       async (chosen) => {
         const model = new Model({ sharesBucket });
-        const world = new World({ nodeAt, bucket: await bucket() });
+        const world = new World({ clock, bucket: await bucket() });
         try {
           await begin(model, world);
           await fc.asyncModelRun(() => ({ model, real: world }), chosen);

@@ -36,6 +36,15 @@ pub(crate) fn file_id(database: &Path, path: &Path) -> Result<Option<FileId>> {
         .map_err(|error| file_error("read", path, error))
 }
 
+/// Fails when the database's own file cannot be read to its end. SQLite calls a file damaged as well whose disk gives
+/// an error back, so it is asked before anybody is told of damage. No connection may be open in this process.
+pub(crate) fn check_readable(database: &Path) -> Result<()> {
+    let mut file = open_plain(database, database)?;
+    std::io::copy(&mut file, &mut std::io::sink())
+        .map(drop)
+        .map_err(|error| file_error("read", database, error))
+}
+
 /// The files of a database that SQLite cannot read, to be copied under its write lock.
 ///
 /// The database itself is opened before SQLite's connection, and has to be closed after it: only

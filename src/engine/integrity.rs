@@ -11,7 +11,7 @@ use super::live_image::LiveImage;
 use super::{Context, create};
 use crate::config::Check;
 use crate::database::image::Image;
-use crate::database::{check, image};
+use crate::database::{check, image, raw_files};
 use crate::error::{Code, Result};
 use crate::repository::hash::StructureHash;
 use crate::repository::packed_pages::PackedPages;
@@ -39,7 +39,9 @@ pub(crate) fn check_database(context: &Context, database: &Path) -> Result<Integ
     let _lock = context.lock_for_writing("validateDatabaseIntegrity")?;
     // What keeps the database from being read counts as damage when it does so twice.
     let outcome = match check_image(context, database) {
-        Err(error) if error.code.is_damage() => check_image(context, database),
+        Err(error) if error.code.is_damage() => {
+            raw_files::check_readable(database).and_then(|()| check_image(context, database))
+        }
         other => other,
     };
     create::clean_up(context);

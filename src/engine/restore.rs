@@ -253,6 +253,8 @@ fn finish(context: &Context, database: &Path, found: &Found, entry: &mut Restore
         .and_then(|()| restores::trim(&context.repository));
     if let Err(error) = written {
         tracing::warn!(reason = %error, "the database is restored, but that could not be written down; the next call does it");
+        // The table mirrors what is written down, so it waits for that as well.
+        return;
     }
     let mirrored = failpoint::reached("restore.before-row").and_then(|()| mirror(context, database, found, entry));
     if let Err(error) = mirrored {

@@ -107,10 +107,12 @@ impl Counters {
         self.created += 1;
     }
 
-    /// The database itself was found damaged. Nothing that is known of it is newer.
+    /// The database itself was found damaged. Nothing that is known of it is newer: the attempt has used up a number
+    /// above that of the newest image that was checked.
     pub(crate) fn found_damaged(&mut self, now: Timestamp, level: Check) {
+        let newest = self.integrity.and_then(|known| known.sequence);
         let image = Mark {
-            sequence: self.integrity.and_then(|known| known.sequence),
+            sequence: newest.map(|number| number.saturating_add(1)),
             created_at: now,
             id: Uuid::nil(),
         };
