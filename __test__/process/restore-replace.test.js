@@ -6,7 +6,14 @@
 const assert = require('node:assert/strict');
 const fs = require('node:fs');
 const { test } = require('node:test');
-const { contentOf, createDatabase, integrityOf, withDatabase } = require('../support/database.js');
+const {
+  contentOf,
+  createDatabase,
+  insertRealities,
+  integrityOf,
+  withDatabase,
+} = require('../support/database.js');
+const { whilePaused } = require('../support/failpoints.js');
 const { filesBelow, sha256 } = require('../support/files.js');
 const { startConnection } = require('../support/processes.js');
 const { makeRig, refused } = require('../support/rig.js');
@@ -50,6 +57,42 @@ for (const [what, make] of Object.entries(OTHERS)) {
     }
   });
 }
+
+for (const journalMode of ['delete', 'wal']) {
+  test(`what is written before the file is replaced comes back with undoRestore (${journalMode})`, async (t) => {
+    const rig = makeRig(t);
+    createDatabase(rig.database, { realities: 5 });
+    await rig.writer.createSnapshot('image');
+    fs.rmSync(rig.database);
+    createDatabase(rig.database, { realities: 9, pageSize: 8192, journalMode });
+    const restored = await whilePaused(
+      rig,
+      'restore.before-replace',
+      () => rig.writer.restoreFromSnapshot('image'),
+      () => withDatabase(rig.database, (db) => insertRealities(db, 1, 'committed late')),
+    );
+    assert.equal(restored.status, 'fulfilled', restored.reason?.stack);
+    assert.equal(countOf(rig.database), 5);
+    await rig.writer.undoRestore();
+    assert.equal(countOf(rig.database), 10);
+  });
+}
+
+test('rows that appear in an empty database before it is replaced are not overwritten', async (t) => {
+  const rig = makeRig(t);
+  createDatabase(rig.database, { realities: 5 });
+  await rig.writer.createSnapshot('image');
+  fs.rmSync(rig.database);
+  createDatabase(rig.database, { realities: 0, pageSize: 8192 });
+  const { value } = await whilePaused(
+    rig,
+    'restore.before-replace',
+    () => rig.writer.bootstrapDatabase(),
+    () => withDatabase(rig.database, (db) => insertRealities(db, 1, 'the first')),
+  );
+  assert.equal(value.bootstrapped, false);
+  assert.equal(countOf(rig.database), 1);
+});
 
 function countOf(file) {
   return withDatabase(file, (db) => db.prepare('SELECT count(*) FROM Reality').pluck().get());

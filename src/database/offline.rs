@@ -12,8 +12,9 @@ use super::gate;
 use super::holders::{self, Holder, describe};
 use super::moved_set::{self, MovedSet, exists, folder_of, sync_database_folder};
 pub(crate) use super::moved_set::{is_aside, put_back};
-use super::one_file::{self, Alone};
+use super::one_file;
 use super::raw_files::{file_error, file_id};
+use super::write_lock::WriteLock;
 use crate::error::{Code, Error, Result, fail};
 use crate::failpoint;
 use crate::storage::{FileId, Moved, adopt, is_one_file, rename_no_replace};
@@ -29,7 +30,7 @@ pub(crate) struct Exchange {
     published: FileId,
     moves: Vec<Moved>,
     /// For a database that SQLite can read: nobody else does meanwhile.
-    alone: Option<Alone>,
+    alone: Option<WriteLock>,
     is_replacement: bool,
 }
 
@@ -66,7 +67,7 @@ impl Exchange {
             if !is_readable {
                 return Self::new(assembled, database, moves, None, true);
             }
-            if let Some(alone) = Alone::with(&database, deadline)? {
+            if let Some(alone) = one_file::keep_to_ourselves(&database, deadline)? {
                 return Self::new(assembled, database, moves, Some(alone), true);
             }
             if Instant::now() >= deadline {
@@ -84,7 +85,7 @@ impl Exchange {
         assembled: NamedTempFile,
         database: PathBuf,
         moves: Vec<Moved>,
-        alone: Option<Alone>,
+        alone: Option<WriteLock>,
         is_replacement: bool,
     ) -> Result<Self> {
         let synced = assembled.as_file().sync_all();
@@ -103,6 +104,11 @@ impl Exchange {
     /// The file that the database will be.
     pub(crate) fn published(&self) -> &FileId {
         &self.published
+    }
+
+    /// The lock on a database that SQLite can read: until it is exchanged, nobody else reads or writes it.
+    pub(crate) fn lock(&self) -> Option<&WriteLock> {
+        self.alone.as_ref()
     }
 
     /// The files that get other names.

@@ -5,15 +5,18 @@
 
 use std::io::Read;
 use std::path::Path;
+use std::rc::Rc;
 use std::time::Instant;
 
 use rusqlite::{Connection, ffi};
 
-use super::connect::{database_error, has_moved, open_for_restore, retry_while_busy};
+use super::connect::{database_error, open_for_restore, retry_while_busy};
 use super::header::{HEADER_BYTES, Header};
+use super::live::Live;
 use super::raw_files::{file_error, open_plain};
 use super::sqlite_error::is_damage;
-use crate::error::{Code, Error, Result};
+use super::write_lock::{Taken, WriteLock};
+use crate::error::Result;
 
 /// Whether the file says that it keeps a write-ahead log.
 pub(crate) fn is_wal(database: &Path) -> Result<bool> {
@@ -49,31 +52,18 @@ pub(crate) fn return_to_wal(database: &Path, deadline: Instant) -> Result<()> {
         .map_err(|error| database_error("write", database, error))
 }
 
-/// Nobody else reads or writes the database while this lives.
-pub(super) struct Alone {
-    _connection: Connection,
-}
-
-impl Alone {
-    /// `None`: somebody was faster, and it is no longer as [`collect`] has left it.
-    pub(super) fn with(database: &Path, deadline: Instant) -> Result<Option<Self>> {
-        let connection = open_for_restore(database)?;
-        let mode: String = retry_while_busy(database, deadline, || {
-            connection.execute_batch("BEGIN EXCLUSIVE")?;
-            connection.query_row("PRAGMA journal_mode", [], |row| row.get(0))
-        })?
+/// Nobody else reads or writes the database while the lock lives. `None`: somebody was faster, and it is no longer
+/// as [`collect`] has left it.
+pub(super) fn keep_to_ourselves(database: &Path, deadline: Instant) -> Result<Option<WriteLock>> {
+    let live = Rc::new(Live::open(database)?);
+    let Taken::Locked(lock) = WriteLock::take_alone(&live, deadline)? else {
+        return Ok(None);
+    };
+    let mode: String = lock
+        .connection()
+        .query_row("PRAGMA journal_mode", [], |row| row.get(0))
         .map_err(|error| database_error("lock", database, error))?;
-        if has_moved(&connection)? {
-            let story = format!(
-                "{} was replaced during the restore; it was left as it is",
-                database.display()
-            );
-            return Err(Error::new(Code::DatabaseMoved, story));
-        }
-        Ok((mode != "wal").then_some(Self {
-            _connection: connection,
-        }))
-    }
+    Ok((mode != "wal").then_some(lock))
 }
 
 /// SQLite answers with the mode that the database has then.

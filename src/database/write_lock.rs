@@ -51,13 +51,22 @@ pub(crate) struct WriteLock {
 impl WriteLock {
     /// Waits for the lock until `deadline`. A file of zero bytes gets pages of the size named.
     pub(crate) fn take(live: &Rc<Live>, page_size: Option<u32>, deadline: Instant) -> Result<Taken> {
+        Self::begin("BEGIN IMMEDIATE", live, page_size, deadline)
+    }
+
+    /// As [`Self::take`], with readers kept out as well.
+    pub(super) fn take_alone(live: &Rc<Live>, deadline: Instant) -> Result<Taken> {
+        Self::begin("BEGIN EXCLUSIVE", live, None, deadline)
+    }
+
+    fn begin(statement: &str, live: &Rc<Live>, page_size: Option<u32>, deadline: Instant) -> Result<Taken> {
         let connection = &*live.connection;
         let taken = retry_while_busy(&live.path, deadline, || {
             set_synchronous_extra(connection)?;
             if let Some(page_size) = page_size {
                 connection.execute_batch(&format!("PRAGMA page_size={page_size}"))?;
             }
-            connection.execute_batch("BEGIN IMMEDIATE")?;
+            connection.execute_batch(statement)?;
             let looked = check_may_write(connection).and_then(|()| look(connection));
             if looked.is_err() {
                 connection.execute_batch("ROLLBACK")?;

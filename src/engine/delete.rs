@@ -218,6 +218,7 @@ fn in_bucket(context: &Context, plain: &PlainSnapshot) -> Option<Place> {
 pub(crate) fn remove_plain(context: &Context, place: &Place) -> Result<()> {
     match place {
         Place::File(path) => {
+            context.repository.check_held()?;
             std::fs::remove_file(path).map_err(|error| io_error("delete", path, error))?;
             sync_folder(context.repository.root())
         }

@@ -23,6 +23,7 @@ pub(crate) fn remember(context: &Context, database: &Path, row: &str) -> Result<
     };
     let repository = &context.repository;
     let path = repository.path(&format!("{}{id}", prefix(database)));
+    repository.check_held()?;
     make_folder(&repository.path(NOTES), repository.root())?;
     File::create(&path)
         .map(drop)

@@ -16,7 +16,7 @@ use super::find::{Found, find};
 use super::overwrite::{Only, Overwritten};
 use super::restore_in_place;
 use super::target::{Target, check_restorable};
-use super::{Context, create, export, foreign, left_behind, post_restore};
+use super::{Context, create, export, foreign, left_behind, post_restore, safety};
 use crate::database::check::{self, Judgement};
 use crate::database::offline::Exchange;
 use crate::database::raw_files::file_error;
@@ -157,7 +157,7 @@ fn apply(context: &Context, database: &Path, only: Only, target: &mut Target, en
         Ok(_) => match restore_in_place::restore(context, database, only, target, entry)? {
             Overwritten::Done => Ok(true),
             Overwritten::NotAsWanted => Ok(false),
-            Overwritten::Impossible(reason) => replace(context, database, target, entry, reason).map(|()| true),
+            Overwritten::Impossible(reason) => replace(context, database, only, target, entry, reason),
         },
         Err(error) => Err(file_error("look at", database, error)),
     }
@@ -195,31 +195,57 @@ fn new_file(context: &Context, database: &Path, target: &mut Target, entry: &mut
     Ok(())
 }
 
-/// Replaces a file that cannot be rewritten in place; refused while anybody has it open.
+/// Replaces a file that cannot be rewritten in place; refused while anybody has it open. Whether it was what `only`
+/// says.
 fn replace(
     context: &Context,
     database: &Path,
+    only: Only,
     target: &mut Target,
     entry: &mut Restore,
     reason: ReplaceReason,
-) -> Result<()> {
+) -> Result<bool> {
     let file = assemble(context, database, target, entry)?;
     entry.was_wal = one_file::is_wal(database)?;
     entry.save(&context.repository)?;
     failpoint::reached("restore.before-replace")?;
     let is_readable = reason != ReplaceReason::UnreadableHeader;
     let replaced = Exchange::of_existing(file, database, is_readable, context.deadline())
-        .and_then(|planned| exchange(context, planned, entry));
-    if replaced.is_err()
+        .and_then(|planned| exchange_as_it_is_now(context, database, only, planned, entry));
+    if !matches!(replaced, Ok(true))
         && entry.was_wal
         && let Err(error) = one_file::return_to_wal(database, context.deadline())
     {
         tracing::warn!(reason = %error, "the database could not be put back into WAL mode");
     }
-    replaced?;
+    if !replaced? {
+        if let Some(safety) = entry.safety {
+            context.repository.remove_manifest(safety)?;
+        }
+        return Ok(false);
+    }
     let aside: Vec<_> = entry.moved.iter().map(|moved| moved.to.display().to_string()).collect();
     tracing::warn!(reason = ?reason, aside = ?aside, "the database file was replaced; the old files are kept aside");
-    Ok(())
+    Ok(true)
+}
+
+/// Somebody may have written since the safety snapshot was made: the image was assembled in between, without a lock.
+fn exchange_as_it_is_now(
+    context: &Context,
+    database: &Path,
+    only: Only,
+    planned: Exchange,
+    entry: &mut Restore,
+) -> Result<bool> {
+    if let Some(lock) = planned.lock() {
+        if matches!(only, Only::Empty) && !lock.is_empty(&context.config.core_tables)? {
+            return Ok(false);
+        }
+        if let Some(before) = entry.safety {
+            entry.safety = Some(safety::complete_alone(context, database, lock, before)?);
+        }
+    }
+    exchange(context, planned, entry).map(|()| true)
 }
 
 fn assemble(context: &Context, database: &Path, target: &mut Target, entry: &Restore) -> Result<NamedTempFile> {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
@@ -109,22 +109,43 @@ fn open(context: &Context, head: Head) -> Result<Safety> {
     })
 }
 
+/// Brings the safety snapshot of that id up to date while nobody else has the database open, so that nobody waits.
+/// Returns the id of the one that has taken its place.
+pub(crate) fn complete_alone(context: &Context, database: &Path, lock: &WriteLock, before: Uuid) -> Result<Uuid> {
+    let heads = context.repository.readable_heads()?;
+    let before = heads.into_iter().find(|head| head.id == before);
+    let before = before.map(|head| open(context, head)).transpose()?;
+    let safety = complete_within(context, database, lock, before, None)?;
+    context.repository.check_stored(&safety.head, &safety.packs)?;
+    Ok(safety.head.id)
+}
+
 /// Records under the write lock what has changed since `before` was stored, and replaces it.
 /// Writers wait meanwhile, so reading and hashing may take `maxWriterStallMs`.
 pub(crate) fn complete(context: &Context, database: &Path, lock: &WriteLock, before: Option<Safety>) -> Result<Safety> {
+    complete_within(context, database, lock, before, Some(context.config.max_writer_stall()))
+}
+
+fn complete_within(
+    context: &Context,
+    database: &Path,
+    lock: &WriteLock,
+    before: Option<Safety>,
+    limit: Option<Duration>,
+) -> Result<Safety> {
     let page_size = lock.page_size();
     let (before, base) = match before {
         Some(Safety { head, table, packs }) if head.page_size == page_size => (Some(head), Some((table, packs))),
         Some(Safety { head, .. }) => (Some(head), None),
         None => (None, None),
     };
-    let (begun, limit) = (Instant::now(), context.config.max_writer_stall());
+    let begun = Instant::now();
     let mut recorder = Recorder::new(&context.repository, page_size, base)?;
     let ((), pass) = recorder.pass(Changed::Spool, true, |sink| {
         let mut next = 1;
         while next <= lock.page_count() {
             context.host.check_alive()?;
-            if begun.elapsed() > limit {
+            if let Some(limit) = limit.filter(|limit| begun.elapsed() > *limit) {
                 fail!(
                     WritersTooBusy,
                     "{} is written to all the time, and to store what it holds would keep writers waiting for more than \

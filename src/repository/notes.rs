@@ -101,6 +101,7 @@ impl Repository {
         let from = self.path(key);
         let time = format!("{:.3}", jiff::Timestamp::now()).replace([':', '.'], "-");
         let aside = format!("{key}{DAMAGED}{time}");
+        self.check_held()?;
         match fs::rename(&from, self.path(&aside)) {
             Ok(()) => sync_folder(from.parent().unwrap_or(self.root()))?,
             Err(error) if error.kind() == ErrorKind::NotFound => {}
@@ -133,6 +134,7 @@ impl Repository {
 /// Also where a disk has made something else of it.
 fn remove_note(repository: &Repository, key: &str) -> Result<()> {
     let path = repository.path(key);
+    repository.check_held()?;
     match fs::remove_file(&path) {
         Err(error) if error.kind() == ErrorKind::IsADirectory => repository.set_aside(key).map(drop),
         Err(error) if error.kind() != ErrorKind::NotFound => Err(io_error("remove", &path, error)),
