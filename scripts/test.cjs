@@ -57,13 +57,13 @@ const STEPS = [
   ['Types', () => run(bin('tsc'), ['--noEmit', '-p', '__test__/types'])],
   ['Rust tests', rustTests],
   ['JavaScript tests', () => run(bin('jest'), [])],
-  // One file after the other: several measure how long a lock is held.
+  // As many as there are cores: several measure how long a lock is held.
   [
     'Process and Prisma tests',
     () =>
       runNodeTests(
         nodeTests().filter((file) => !isOfBucket(file)),
-        1,
+        2,
       ),
   ],
   ['Tests with a bucket', () => runNodeTests(nodeTests().filter(isOfBucket), 3)],
