@@ -174,7 +174,7 @@ impl Instances {
     /// The instance of a place, without the configured name; `None`: there is no repository yet.
     pub(super) fn of(&self, repository: &Repository, place: &Place) -> Result<Option<String>> {
         let name = name_of(repository, &place.configured)?;
-        let known = self.find(name.as_deref(), place);
+        let known = self.find(repository, name.as_deref(), place)?;
         Ok(known
             .map(|known| known.instance.clone())
             .or_else(|| name.map(|name| self.unused(name))))
@@ -191,16 +191,19 @@ impl Instances {
     /// What the newest snapshot of a place says, whatever is configured now.
     pub(super) fn current(&self, repository: &Repository, place: &Place) -> Result<Option<String>> {
         let name = name_of(repository, &place.configured)?;
-        let known = self.find(name.as_deref(), place);
+        let known = self.find(repository, name.as_deref(), place)?;
         Ok(known.map(|known| known.current.clone()).or(name))
     }
 
-    fn find(&self, name: Option<&str>, place: &Place) -> Option<&Known> {
-        let named = name.and_then(|name| self.places.get(name));
+    /// A link that is new here leads to a database that may be known by its own name.
+    fn find(&self, repository: &Repository, name: Option<&str>, place: &Place) -> Result<Option<&Known>> {
+        let own_name = name_of(repository, &place.path)?;
+        let named = |name: Option<&str>| name.and_then(|name| self.places.get(name));
         let all = || self.places.values();
-        named
+        Ok(named(name)
+            .or_else(|| named(own_name.as_deref()))
             .or_else(|| all().find(|known| known.is_at(place)))
-            .or_else(|| all().find(|known| known.was_moved_to(place)))
+            .or_else(|| all().find(|known| known.was_moved_to(place))))
     }
 
     /// Where the file of a place was before it was moved there.
