@@ -8,6 +8,7 @@ const { test } = require('node:test');
 const { createDatabase, contentOf, integrityOf, withDatabase } = require('../support/database.js');
 const { withFailpoint } = require('../support/failpoints.js');
 const { startConnection } = require('../support/processes.js');
+const { makeRecoveryRig } = require('../support/recovery.js');
 const { makeRig, refused } = require('../support/rig.js');
 
 const COUNT = 'SELECT count(*) AS n FROM Reality';
@@ -48,6 +49,19 @@ for (const journalMode of ['delete', 'wal']) {
       assert.equal(contentOf(rig.database), content);
     });
   }
+}
+
+for (const [damage, breakIt] of Object.entries(DAMAGES)) {
+  test(`a database ${damage} is taken back by recoverFromFailedRestore`, async (t) => {
+    const rig = makeRecoveryRig(t);
+    createDatabase(rig.database, { realities: 5, megabytes: 1 });
+    const content = contentOf(rig.database);
+    await rig.writer.createSnapshot('image');
+    breakIt(rig.database);
+    const { state } = await rig.recovery.recoverFromFailedRestore('image', new Error('it failed'));
+    assert.equal(state, 'rolledBack');
+    assert.equal(contentOf(rig.database), content);
+  });
 }
 
 test('an error that says nothing of the database is no damage: nothing is overwritten that is kept nowhere', async (t) => {

@@ -78,6 +78,33 @@ for (const journalMode of ['delete', 'wal']) {
   });
 }
 
+for (const step of ['restore.before-replace', 'restore.before-exchange', 'replace.before-publish']) {
+  test(`a file that takes the database's place at ${step} stays as it is`, async (t) => {
+    const rig = makeRig(t);
+    createDatabase(rig.database, { realities: 5 });
+    await rig.writer.createSnapshot('image');
+    fs.rmSync(rig.database);
+    createDatabase(rig.database, { realities: 9, pageSize: 8192 });
+    const other = rig.path('other.db');
+    createDatabase(other, { realities: 7 });
+    const outcome = await whilePaused(
+      rig,
+      step,
+      () => rig.newWriter({ lockTimeoutMs: 2_000 }).restoreFromSnapshot('image'),
+      () => fs.renameSync(other, rig.database),
+    );
+    // Before the file is locked, the newcomer is the one that is replaced, and kept.
+    if (step === 'restore.before-replace') {
+      assert.equal(outcome.status, 'fulfilled', outcome.reason?.stack);
+      await rig.writer.undoRestore();
+    } else {
+      assert.equal(outcome.reason?.code, 'DATABASE_MOVED', outcome.reason?.stack);
+    }
+    assert.equal(countOf(rig.database), 7);
+    assert.equal(integrityOf(rig.database), 'ok');
+  });
+}
+
 test('rows that appear in an empty database before it is replaced are not overwritten', async (t) => {
   const rig = makeRig(t);
   createDatabase(rig.database, { realities: 5 });

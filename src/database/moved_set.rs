@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::holders::{COMPANIONS, companion};
 use super::raw_files::{file_error, file_id};
-use crate::error::{Code, Error, Result};
+use crate::error::{Code, Error, Result, fail};
 use crate::failpoint;
 use crate::storage::{Moved, is_one_file, rename_no_replace, sync_folder};
 
@@ -53,8 +53,23 @@ impl<'a> MovedSet<'a> {
         self.plan.iter().filter(move |moved| moved.from != database)
     }
 
+    /// Only what was planned: a file that has come into being since may be a living database's.
     pub(super) fn move_aside(&mut self, moves: impl Iterator<Item = &'a Moved>) -> Result<()> {
+        if self.main().is_none() && exists(self.database)? {
+            fail!(
+                DatabaseMoved,
+                "{} has come into being during the restore; it was left as it is",
+                self.database.display()
+            );
+        }
         for moved in moves {
+            if exists(&moved.from)? && !moved.file.has_number_of(&moved.from) {
+                fail!(
+                    DatabaseMoved,
+                    "{} is another file by now; it was left as it is",
+                    moved.from.display()
+                );
+            }
             match rename_no_replace(&moved.from, &moved.to) {
                 Ok(()) => {
                     self.moved.push(moved);

@@ -67,7 +67,10 @@ impl Exchange {
             if !is_readable {
                 return Self::new(assembled, database, moves, None, true);
             }
-            if let Some(alone) = one_file::keep_to_ourselves(&database, deadline)? {
+            if let Some(alone) = one_file::keep_to_ourselves(&database, deadline)?
+                // What was planned to be moved is what is kept to ourselves.
+                && moves.iter().any(|moved| moved.from == database && moved.file.has_number_of(&database))
+            {
                 return Self::new(assembled, database, moves, Some(alone), true);
             }
             if Instant::now() >= deadline {
@@ -151,15 +154,29 @@ impl Exchange {
         self.give_name()
     }
 
+    /// Another file that has taken the database's name has no second one, and would be lost.
+    fn check_is_planned(&self, main: &Moved) -> Result<()> {
+        if !main.file.has_number_of(&main.from) {
+            fail!(
+                DatabaseMoved,
+                "{} was replaced during the restore; the file that is there now was left as it is",
+                self.database.display()
+            );
+        }
+        Ok(())
+    }
+
     /// Replaces one file in one step, so that its name is never without a file: the old one gets a second
     /// name first. `false`: the file system has no hard links.
     fn swap(&self, main: &Moved) -> Result<bool> {
         failpoint::reached("replace.before-link")?;
+        self.check_is_planned(main)?;
         if fs::hard_link(&main.from, &main.to).is_err() {
             return Ok(false);
         }
         let renamed = self.check_nobody_has_it_open(&main.from).and_then(|()| {
             failpoint::reached("replace.before-publish")?;
+            self.check_is_planned(main)?;
             fs::rename(&self.assembled, &self.database).map_err(|error| file_error("publish", &self.database, error))
         });
         if let Err(error) = renamed {

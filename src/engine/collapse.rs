@@ -105,14 +105,10 @@ pub(crate) fn refuse_last_good(context: &Context, id: Uuid) -> Result<()> {
             ),
             // Whoever cleans up may have no database configured.
             None => {
-                let is_related = |head: &Head| (head.lineage, &head.instance) == (doomed.lineage, &doomed.instance);
-                let known = doomed
-                    .instance
-                    .as_deref()
-                    .and_then(|instance| measures.get(&key_of(instance)));
+                let makers = context.makers(&heads)?;
                 standing(
-                    &contents(&heads, is_related),
-                    known.or_else(|| measures.get(&doomed.lineage)),
+                    &contents(&heads, |head| makers.are_of_one(doomed, head)),
+                    measure_for(&measures, &makers, doomed),
                 )
             }
         };
@@ -169,13 +165,15 @@ pub(crate) fn measure_by_newest(context: &Context, heads: &[Head]) -> Result<()>
 
 /// Whether the loss of what `before` held had been accepted when a later snapshot was made. A measure that has
 /// content itself accepts no loss after it.
-pub(crate) fn is_accepted(context: &Context, order: &Order, before: &Head, later: Mark) -> Result<bool> {
+pub(crate) fn is_accepted(
+    context: &Context,
+    makers: &Identity,
+    order: &Order,
+    before: &Head,
+    later: Mark,
+) -> Result<bool> {
     let measures = measures(context)?;
-    let by_instance = before
-        .instance
-        .as_deref()
-        .and_then(|instance| measures.get(&key_of(instance)));
-    let measure = by_instance.or_else(|| measures.get(&before.lineage));
+    let measure = measure_for(&measures, makers, before);
     Ok(measure.is_some_and(|measure| {
         order.is_before(before.mark(), measure.mark()) && (measure.is_empty || !order.is_before(measure.mark(), later))
     }))
@@ -194,6 +192,12 @@ fn identity_of(context: &Context, heads: &[Head]) -> Result<Option<Identity>> {
         Some(_) => context.identity(heads).map(Some),
         None => Ok(None),
     }
+}
+
+/// The measure of whoever made a snapshot; an older version wrote it under the lineage.
+fn measure_for<'a>(measures: &'a Measures, makers: &Identity, head: &Head) -> Option<&'a Content> {
+    let by_maker = measures.get(&key_of(&makers.maker(head)));
+    by_maker.or_else(|| measures.get(&head.lineage))
 }
 
 fn measure_of<'a>(measures: &'a Measures, identity: &Identity) -> Option<&'a Content> {

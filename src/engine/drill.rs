@@ -25,6 +25,7 @@ use crate::failpoint;
 use crate::finding::{Check, Outcome};
 use crate::repository::drills::{self, Drill, Subject};
 use crate::repository::lock::Lock;
+use crate::repository::survey;
 use crate::repository::tiers::Tier;
 use crate::storage::{free_bytes, io_error};
 use newest::Newest;
@@ -120,6 +121,13 @@ fn conduct(context: &Context, request: &Request, assertions: &[Assertion], drill
     };
     if let Found::Packed(head) = &found {
         drill.lineage = Some(head.lineage);
+        // What is known of another database's snapshot says nothing of this one.
+        let heads = survey::here(&context.repository)?.known_heads();
+        if let Some(own) = context.identity_if_any(&heads)?
+            && !own.may_be_mine(head)
+        {
+            drill.instance = Some(own.maker(head));
+        }
     }
     let created_at = found.created_at();
     drill.snapshot = Some(Subject {

@@ -5,6 +5,7 @@ use super::find::{Found, everything, is_own_plain};
 use crate::error::{Result, fail};
 use crate::repository::identity::Identity;
 use crate::repository::manifest::{Head, Kind};
+use crate::repository::survey::{self, Without};
 
 /// Refuses to restore what another database made, unless the caller knows, or the database has no snapshots yet and
 /// bears the same name: then it may be the same one on a new host.
@@ -12,7 +13,8 @@ pub(crate) fn refuse_restore(context: &Context, found: &Found, is_meant: bool) -
     if is_meant {
         return Ok(());
     }
-    let heads = context.repository.readable_heads()?;
+    // Its own may be in the bucket alone, as it was last seen: nobody waits for the network here.
+    let heads = survey::here_without(&context.repository, Without::Unreadable)?.known_heads();
     let identity = context.identity(&heads)?;
     let other = match found {
         Found::Packed(head) if !is_of_another(&identity, head, &heads, Kind::Snapshot) => return Ok(()),

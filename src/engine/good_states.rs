@@ -13,7 +13,7 @@ use crate::config::Check;
 use crate::database::check::{self, Judgement};
 use crate::error::{Code, Error, Result};
 use crate::record::Status;
-use crate::repository::identity::Beginning;
+use crate::repository::identity::{Beginning, Identity};
 use crate::repository::manifest::{Head, Kind};
 use crate::repository::order;
 use crate::repository::survey::{self, Without};
@@ -96,21 +96,21 @@ fn integrity(context: &Context, found: &Found) -> Result<Option<String>> {
     }
 }
 
-/// The newest backup of each database of which every hash is right, an empty one only where no other is
-/// good. One of which none is right is not in it.
-pub(crate) fn newest_good(own: &Context, heads: &[Head]) -> Result<BTreeMap<Uuid, Uuid>> {
+/// The newest backup of each database of which every hash is right, by who made it; an empty one only where no other
+/// is good. One of which none is right is not in it.
+pub(crate) fn newest_good(own: &Context, identity: &Identity, heads: &[Head]) -> Result<BTreeMap<String, Uuid>> {
     let mut good = BTreeMap::new();
     let mut best_first: Vec<&Head> = heads.iter().rev().filter(|head| head.kind != Kind::Forensic).collect();
     best_first.sort_by_key(|head| head.is_empty);
     for head in best_first {
-        if good.contains_key(&head.lineage) {
+        if good.contains_key(&identity.maker(head)) {
             continue;
         }
         let found = Found::backup(head.clone(), &own.repository);
         let read = Target::open(own, &found).and_then(|mut target| target.read_all(|_| own.host.check_alive()));
         match read {
             Ok(()) => {
-                good.insert(head.lineage, head.id);
+                good.insert(identity.maker(head), head.id);
             }
             Err(error) if error.code == Code::SnapshotDamaged => {
                 tracing::warn!(backup = %head.name, reason = %error, "a backup is damaged");

@@ -93,9 +93,20 @@ fn check_image(context: &Context, database: &Path) -> Result<Integrity> {
             ..Integrity::default()
         });
     }
-    let image = image::open(Box::new(live))?;
     let host = Arc::clone(&context.host);
-    let judgement = check::check(&image, Check::Full, Arc::new(move || host.check_alive().is_ok()))?;
+    let looked = image::open(Box::new(live)).and_then(|image| {
+        let judgement = check::check(&image, Check::Full, Arc::new(move || host.check_alive().is_ok()))?;
+        Ok((image, judgement))
+    });
+    let (image, judgement) = match looked {
+        Err(error) if error.code.is_damage() => {
+            return Ok(Integrity {
+                judged,
+                ..Integrity::damaged(error.story())
+            });
+        }
+        looked => looked?,
+    };
     let (damage, mut unjudged) = judgement.into_parts();
     let foreign_keys = match damage {
         // Of a damaged image nobody knows which rows are missing.

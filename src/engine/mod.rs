@@ -184,6 +184,14 @@ impl Context {
         }
     }
 
+    /// Tells which database made which snapshot, whatever is configured.
+    fn makers(&self, heads: &[Head]) -> Result<Identity> {
+        match self.identity_if_any(heads)? {
+            Some(identity) => Ok(identity),
+            None => Identity::nobody(&self.repository, heads),
+        }
+    }
+
     /// Who the database at that path is, which need not be the configured one.
     fn identity_at(&self, database: &Path, heads: &[Head]) -> Result<Identity> {
         if self.database().is_ok_and(|configured| configured == database) {

@@ -11,6 +11,7 @@ use super::{Context, canonical};
 use crate::database::holders;
 use crate::database::live::Live;
 use crate::database::raw_files::RawFiles;
+use crate::database::source::PageSource;
 use crate::database::target::{Committed, ReplaceReason};
 use crate::database::write_lock::{Taken, WriteLock};
 use crate::error::{Code, Error, Result, fail};
@@ -32,7 +33,7 @@ pub(crate) enum Only {
 
 impl Only {
     /// Whether it may be a file that SQLite does not recognise. That is no empty database.
-    fn may_be_unreadable(self) -> bool {
+    pub(super) fn may_be_unreadable(self) -> bool {
         matches!(self, Self::Always | Self::Judged(None))
     }
 }
@@ -151,7 +152,7 @@ impl Overwriting<'_> {
 
     /// Decides anew, stores what has changed since the copy, and only then overwrites.
     fn under_lock(&self, lock: WriteLock, copied: &mut Option<Copied>, work: &mut dyn Work) -> Result<Round> {
-        self.check_link()?;
+        check_link(self.context, self.database)?;
         let version = lock.data_version()?;
         if copied.as_ref().is_none_or(|copied| copied.version != version) {
             let before = copied.take().map(|copied| copied.safety);
@@ -185,26 +186,16 @@ impl Overwriting<'_> {
         })
     }
 
-    /// The database may have been named by a link, and that may lead to another one by now.
-    fn check_link(&self) -> Result<()> {
-        if let Some(link) = &self.context.config.database_place
-            && canonical(link) != self.database
-        {
-            fail!(
-                DatabaseMoved,
-                "{} leads to another file than {} by now; nothing was changed",
-                link.display(),
-                self.database.display()
-            );
-        }
-        Ok(())
-    }
-
     fn is_as_wanted(&self, lock: &WriteLock, safety: Option<&Safety>) -> Result<bool> {
         Ok(match self.only {
             Only::Always => true,
             Only::Empty => lock.is_empty(&self.context.config.core_tables)?,
-            Only::Judged(judged) => safety.map(|safety| safety.table.list_hash()).transpose()? == judged,
+            Only::Judged(Some(judged)) => safety.map(|safety| safety.table.list_hash()).transpose()? == Some(judged),
+            // Asked as it was judged: this connection reads more than an ordinary one.
+            Only::Judged(None) => {
+                let read = || PageSource::open(self.database, self.context.config.lock_timeout());
+                safety.is_none() || read().is_err_and(|error| error.code.is_damage())
+            }
         })
     }
 
@@ -253,4 +244,19 @@ impl Patience {
             _ => error,
         }
     }
+}
+
+/// The database may have been named by a link, and that may lead to another one by now.
+pub(super) fn check_link(context: &Context, database: &Path) -> Result<()> {
+    if let Some(link) = &context.config.database_place
+        && canonical(link) != database
+    {
+        fail!(
+            DatabaseMoved,
+            "{} leads to another file than {} by now; nothing was changed",
+            link.display(),
+            database.display()
+        );
+    }
+    Ok(())
 }

@@ -46,6 +46,8 @@ pub(crate) fn run(context: &Context, database: &Path, lock: Writing, restored: &
     let Err(failure) = run_command(context, command) else {
         return Ok(());
     };
+    // First the lock: who commits while we wait for it is not to be overwritten.
+    let lock = context.lock_for_writing("undoRestore");
     let others = holders::holders(database);
     let committed = watch.is_none_or(|watch| watch.somebody_committed().unwrap_or(true));
     // The command itself may have written before it failed; only with nobody else there is that certain.
@@ -56,9 +58,7 @@ pub(crate) fn run(context: &Context, database: &Path, lock: Writing, restored: &
         );
         return Err(not_undone(&failure, restored, &why));
     }
-    let undone = context
-        .lock_for_writing("undoRestore")
-        .and_then(|_lock| undo_entry(context, &restored.entry, Some(failure.what.clone())));
+    let undone = lock.and_then(|_lock| undo_entry(context, &restored.entry, Some(failure.what.clone())));
     Err(match undone {
         Ok(_) => Error::new(
             Code::PostRestoreFailed,

@@ -200,7 +200,12 @@ impl<'a> Recovery<'a> {
 
     /// Empties the database after a backup, which is one of these.
     pub(crate) fn reset(&self) -> Result<Value> {
-        self.main.settled_database()?;
+        let database = self.main.settled_database()?;
+        let is_open = |restore: &Restore| restore.outcome == Outcome::Begun && restore.database == database;
+        if restores::all(&self.main.repository)?.iter().any(is_open) {
+            // Afterwards nothing would tell whether it had taken place.
+            drop(self.main.lock_for_writing("emergencyDatabaseReset")?);
+        }
         reset::reset(&self.own)
     }
 
@@ -212,14 +217,16 @@ impl<'a> Recovery<'a> {
         }
         let _lock = context.lock_for_writing("cleanupOldRecoveryBackups")?;
         let heads = context.repository.local_heads()?;
-        let newest_good = newest_good(context, &heads)?;
+        let identity = context.identity_if_any(&heads)?;
+        let makers = context.makers(&heads)?;
+        let newest_good = newest_good(context, &makers, &heads)?;
         let now = create::now();
         // One from the future, by a clock that was wrong, is not old.
         let age = |head: &Head| Duration::try_from(now.duration_since(head.created_at)).unwrap_or_default();
         // Where nothing is good, nothing goes: even a damaged backup may hold what is sought.
-        let identity = context.identity_if_any(&heads)?;
         let is_own = |head: &Head| identity.as_ref().is_none_or(|identity| identity.owns(head));
-        let may_go = |head: &Head| is_own(head) && newest_good.get(&head.lineage).is_some_and(|good| *good != head.id);
+        let good_of = |head: &Head| newest_good.get(&makers.maker(head));
+        let may_go = |head: &Head| is_own(head) && good_of(head).is_some_and(|good| *good != head.id);
         let is_old = |head: &&Head| may_go(head) && age(head) > max_age;
         let (old, kept): (Vec<&Head>, Vec<&Head>) = heads.iter().partition(is_old);
         for head in &old {

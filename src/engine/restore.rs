@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::capture::identity;
 use super::catalog::{self, Journal};
 use super::find::{Found, find};
-use super::overwrite::{Only, Overwritten};
+use super::overwrite::{Only, Overwritten, check_link};
 use super::restore_in_place;
 use super::target::{Target, check_restorable};
 use super::{Context, create, export, foreign, left_behind, post_restore, safety};
@@ -237,14 +237,29 @@ fn exchange_as_it_is_now(
     planned: Exchange,
     entry: &mut Restore,
 ) -> Result<bool> {
-    if let Some(lock) = planned.lock() {
-        if matches!(only, Only::Empty) && !lock.is_empty(&context.config.core_tables)? {
+    check_link(context, database)?;
+    let Some(lock) = planned.lock() else {
+        // Nobody can look into it, so it is no empty database, nor the one that was judged.
+        return match only.may_be_unreadable() {
+            true => exchange(context, planned, entry).map(|()| true),
+            false => Ok(false),
+        };
+    };
+    if matches!(only, Only::Empty) && !lock.is_empty(&context.config.core_tables)? {
+        return Ok(false);
+    }
+    if let Some(before) = entry.safety {
+        let safety = safety::complete_alone(context, database, lock, before)?;
+        entry.safety = Some(safety.head.id);
+        // Page 1 tells of the journal mode, which is another one by now where it was WAL.
+        if let Only::Judged(Some(judged)) = only
+            && !entry.was_wal
+            && safety.table.list_hash()? != judged
+        {
             return Ok(false);
         }
-        if let Some(before) = entry.safety {
-            entry.safety = Some(safety::complete_alone(context, database, lock, before)?);
-        }
     }
+    lock.check_not_moved()?;
     exchange(context, planned, entry).map(|()| true)
 }
 

@@ -64,11 +64,11 @@ impl Work for Restoring<'_> {
         let Some(header) = &self.header else {
             fail!(Internal, "nothing was prepared");
         };
+        self.entry.safety = safety.map(|safety| safety.head.id);
         let mut transaction = match RestoreTransaction::begin(lock, header)? {
             Begin::Ready(transaction) => transaction,
             Begin::Replace(reason) => return Ok(Ran::Impossible(reason)),
         };
-        self.entry.safety = safety.map(|safety| safety.head.id);
         self.entry.cookie_before = Some(transaction.live().schema_cookie);
         self.entry.cookie = Some(transaction.cookie());
         self.entry.save(&self.context.repository)?;

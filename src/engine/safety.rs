@@ -110,14 +110,14 @@ fn open(context: &Context, head: Head) -> Result<Safety> {
 }
 
 /// Brings the safety snapshot of that id up to date while nobody else has the database open, so that nobody waits.
-/// Returns the id of the one that has taken its place.
-pub(crate) fn complete_alone(context: &Context, database: &Path, lock: &WriteLock, before: Uuid) -> Result<Uuid> {
+/// Returns the one that has taken its place.
+pub(crate) fn complete_alone(context: &Context, database: &Path, lock: &WriteLock, before: Uuid) -> Result<Safety> {
     let heads = context.repository.readable_heads()?;
     let before = heads.into_iter().find(|head| head.id == before);
     let before = before.map(|head| open(context, head)).transpose()?;
     let safety = complete_within(context, database, lock, before, None)?;
     context.repository.check_stored(&safety.head, &safety.packs)?;
-    Ok(safety.head.id)
+    Ok(safety)
 }
 
 /// Records under the write lock what has changed since `before` was stored, and replaces it.

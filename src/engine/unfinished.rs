@@ -24,7 +24,9 @@ pub(crate) fn finish(context: &Context) -> Result<()> {
         }
         let settled = match restore.outcome {
             Outcome::Begun => settle(context, &mut restore),
-            Outcome::Done if !restore.mirrored => mirror_or_warn(context, &mut restore),
+            Outcome::Done if !restore.mirrored => restore
+                .settle_undone(&context.repository)
+                .and_then(|()| mirror_or_warn(context, &mut restore)),
             _ => Ok(()),
         };
         if let Err(error) = settled {

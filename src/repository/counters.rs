@@ -107,12 +107,14 @@ impl Counters {
         self.created += 1;
     }
 
-    /// The database itself was found damaged. Nothing that is known of it is newer: the attempt has used up a number
-    /// above that of the newest image that was checked.
+    /// The database itself was found damaged. Nothing that is known of it is newer, and the next image that is checked
+    /// is newer than this.
     pub(crate) fn found_damaged(&mut self, now: Timestamp, level: Check) {
-        let newest = self.integrity.and_then(|known| known.sequence);
         let image = Mark {
-            sequence: newest.map(|number| number.saturating_add(1)),
+            sequence: self.integrity.and_then(|known| match known.healthy {
+                true => known.sequence?.checked_add(1),
+                false => known.sequence,
+            }),
             created_at: now,
             id: Uuid::nil(),
         };

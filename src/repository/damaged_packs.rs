@@ -15,7 +15,6 @@ use uuid::Uuid;
 use super::Repository;
 use super::extents::Extent;
 use super::manifest::{Head, Manifest};
-use super::notes::DAMAGED;
 use super::pack::PackEntry;
 use super::pack_reader::PackReader;
 use super::tiers::Tier;
@@ -194,8 +193,7 @@ pub(crate) fn look_again(repository: &Repository, tier: Tier, store: &dyn Store)
 
 fn notes(repository: &Repository) -> Result<Vec<Note>> {
     let mut notes: Vec<Note> = Vec::new();
-    let objects = repository.local().list(NOTES)?;
-    for object in objects.iter().filter(|object| !object.key.contains(DAMAGED)) {
+    for object in repository.local().list(NOTES)? {
         notes.extend(repository.read_note::<Note>(&object.key)?);
     }
     Ok(notes)

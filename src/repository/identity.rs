@@ -82,6 +82,12 @@ impl Identity {
         Ok(identity)
     }
 
+    /// Nobody in particular: only tells who made what.
+    pub(crate) fn nobody(repository: &Repository, heads: &[Head]) -> Result<Self> {
+        let known = Instances::read(repository, None, heads)?;
+        Self::made_of(repository, known, BTreeSet::new(), heads)
+    }
+
     fn made_of(repository: &Repository, known: Instances, mine: BTreeSet<String>, heads: &[Head]) -> Result<Self> {
         Ok(Self {
             place: None,
@@ -149,6 +155,11 @@ impl Identity {
     /// Which database made a snapshot, for people.
     pub(crate) fn maker(&self, head: &Head) -> String {
         self.owners.instance_of(head)
+    }
+
+    /// Whether one database made both.
+    pub(crate) fn are_of_one(&self, one: &Head, other: &Head) -> bool {
+        (self.owns(one) && self.owns(other)) || self.maker(one) == self.maker(other)
     }
 
     /// Whether somebody else has snapshots here, as far as these tell.
@@ -230,12 +241,23 @@ impl Identity {
     /// Instances of the lineage without a database that could go on with them.
     fn idle(&self, heads: &[Head]) -> BTreeSet<String> {
         let now = Timestamp::now();
-        let dated = |head: &&Head| head.kind == Kind::Snapshot && !is_ahead(head.created_at, now);
-        let (own, others): (Vec<&Head>, Vec<&Head>) = heads.iter().filter(dated).partition(|head| self.is_mine(head));
+        let made = heads.iter().filter(|head| head.kind == Kind::Snapshot);
+        let (mut own, others): (Vec<&Head>, Vec<&Head>) = made.partition(|head| self.is_mine(head));
+        own.retain(|head| !is_ahead(head.created_at, now));
+        let is_related = |head: &&&Head| Some(head.lineage) == self.lineage;
+        let related: BTreeSet<String> = others
+            .iter()
+            .filter(is_related)
+            .map(|head| self.owners.instance_of(head))
+            .collect();
+        // Whatever it has made tells that it lives: also what comes from elsewhere, and what is dated ahead of us.
         let mut newest: BTreeMap<String, Timestamp> = BTreeMap::new();
-        for head in others.into_iter().filter(|head| Some(head.lineage) == self.lineage) {
-            let known = newest.entry(self.owners.instance_of(head)).or_insert(head.created_at);
-            *known = head.created_at.max(*known);
+        for head in others {
+            let instance = self.owners.instance_of(head);
+            if related.contains(&instance) {
+                let known = newest.entry(instance).or_insert(head.created_at);
+                *known = head.created_at.max(*known);
+            }
         }
         let is_idle = |last: Timestamp| {
             let since: Vec<Timestamp> = own

@@ -137,8 +137,17 @@ impl Instances {
                 .filter(|(_, of)| *of == lineage)
                 .map(|(path, _)| path)
                 .collect();
-            let (existing, gone): (Vec<&PathBuf>, Vec<&PathBuf>) = paths.into_iter().partition(|path| path.exists());
-            for path in if existing.is_empty() { gone } else { existing } {
+            // One that is missing just now gives way to one that exists only where that bears its name.
+            let has_namesake = |path: &PathBuf| {
+                paths
+                    .iter()
+                    .any(|other| other.exists() && file_name(other) == file_name(path))
+            };
+            for path in paths
+                .iter()
+                .copied()
+                .filter(|path| path.exists() || !has_namesake(path))
+            {
                 let Some(instance) = name_of(repository, path)? else {
                     continue;
                 };
@@ -195,13 +204,13 @@ impl Instances {
         Ok(known.map(|known| known.current.clone()).or(name))
     }
 
-    /// A link that is new here leads to a database that may be known by its own name.
+    /// Where a link leads to comes first: a database that is known by its own name stays itself by every other one.
     fn find(&self, repository: &Repository, name: Option<&str>, place: &Place) -> Result<Option<&Known>> {
         let own_name = name_of(repository, &place.path)?;
         let named = |name: Option<&str>| name.and_then(|name| self.places.get(name));
         let all = || self.places.values();
-        Ok(named(name)
-            .or_else(|| named(own_name.as_deref()))
+        Ok(named(own_name.as_deref())
+            .or_else(|| named(name))
             .or_else(|| all().find(|known| known.is_at(place)))
             .or_else(|| all().find(|known| known.was_moved_to(place))))
     }

@@ -40,6 +40,10 @@ impl Repository {
 
     /// Reads a note; `None` when there is none, or none that can be understood.
     pub(crate) fn read_note<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>> {
+        // One that was moved aside is listed with the others.
+        if key.contains(DAMAGED) {
+            return Ok(None);
+        }
         let path = self.path(key);
         let mut text = Vec::new();
         let read = File::open(&path).and_then(|mut file| file.read_to_end(&mut text));

@@ -169,8 +169,12 @@ pub(crate) fn trim(repository: &Repository) -> Result<()> {
         .into_iter()
         .filter(|restore| restore.outcome != Outcome::Begun)
         .collect();
-    for old in finished.iter().take(finished.len().saturating_sub(KEPT)) {
-        old.forget(repository)?;
+    // Of each database by itself: one that is restored every hour must not take another's undo away.
+    for (index, old) in finished.iter().enumerate() {
+        let newer = finished[index + 1..].iter();
+        if newer.filter(|newer| newer.database == old.database).count() >= KEPT {
+            old.forget(repository)?;
+        }
     }
     Ok(())
 }

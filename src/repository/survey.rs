@@ -124,7 +124,8 @@ pub(crate) fn here(repository: &Repository) -> Result<Survey> {
     here_without(repository, Without::Damaged)
 }
 
-fn here_without(repository: &Repository, without: Without) -> Result<Survey> {
+/// As [`here`], with a say in what is left out.
+pub(crate) fn here_without(repository: &Repository, without: Without) -> Result<Survey> {
     let survey = local_without(repository, without)?;
     Ok(Survey {
         remembered: remembered(repository, &survey.snapshots),

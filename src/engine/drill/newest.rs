@@ -116,11 +116,11 @@ pub(super) fn with_content_before(context: &Context, found: &Found) -> Result<Op
     let (mut survey, _) = look(context)?;
     let bucket_failure = survey.bucket_failure.take();
     let heads = survey.into_heads();
+    let makers = context.makers(&heads)?;
     let related = match found {
         Found::Packed(head) => heads
             .into_iter()
-            .filter(|other| (other.lineage, &other.instance) == (head.lineage, &head.instance))
-            .filter(|other| other.kind == Kind::Snapshot)
+            .filter(|other| makers.are_of_one(head, other) && other.kind == Kind::Snapshot)
             .collect(),
         Found::Plain(_) | Found::Backup(_) => own(context, heads)?.unwrap_or_default(),
     };
@@ -129,7 +129,7 @@ pub(super) fn with_content_before(context: &Context, found: &Found) -> Result<Op
     let newest = order::newest(related.into_iter().filter(has_content_before), Head::mark);
     match (newest, bucket_failure) {
         (Some(head), _) => {
-            let is_accepted = collapse::is_accepted(context, &order, &head, found.mark())?;
+            let is_accepted = collapse::is_accepted(context, &makers, &order, &head, found.mark())?;
             Ok(Some(head).filter(|_| !is_accepted))
         }
         // It may be there.
@@ -162,9 +162,9 @@ fn own(context: &Context, heads: Vec<Head>) -> Result<Result<Vec<Head>, String>>
             Beginning::Several(others) | Beginning::Nothing(others) => others,
         },
         None => {
-            let first = made.first().map(|head| (head.lineage, head.instance.clone()));
-            let is_first = |head: &Head| Some((head.lineage, head.instance.clone())) == first;
-            if made.iter().all(is_first) {
+            let makers = context.makers(&made)?;
+            let is_of_first = |head: &Head| made.first().is_some_and(|first| makers.are_of_one(first, head));
+            if made.iter().all(is_of_first) {
                 return Ok(Ok(made));
             }
             let names: BTreeSet<String> = made.iter().map(|head| head.database_name.clone()).collect();
