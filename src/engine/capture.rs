@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::recorder::{Changed, Recorder, Recording};
 use super::{Context, known_damage, parents};
+use crate::database::raw_files;
 use crate::database::source::{Batch, Mark, PageSource, Sliced};
 use crate::error::{Code, Result, fail};
 use crate::failpoint;
@@ -74,6 +75,17 @@ pub(crate) fn capture<'a>(
 ) -> Result<Captured> {
     let mut source = PageSource::open(database, context.config.lock_timeout())?;
     capture_through(context, &mut source, database, parents)
+}
+
+/// That the database is damaged counts when it shows again, and when it is no error of the disk.
+pub(crate) fn twice(context: &Context, database: &Path, parents: &[&Head]) -> Result<Captured> {
+    match capture(context, database, parents.iter().copied()) {
+        Err(error) if error.code.is_damage() => {
+            raw_files::check_readable(database)?;
+            capture(context, database, parents.iter().copied())
+        }
+        captured => captured,
+    }
 }
 
 /// The same through a connection that is there already.

@@ -6,7 +6,7 @@ use std::path::Path;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::capture::{Captured, capture, capture_through};
+use super::capture::{self, Captured, capture_through};
 use super::examine::{Facts, examine};
 use super::find::everything;
 use super::live_image::LiveImage;
@@ -14,7 +14,6 @@ use super::trash::Trash;
 use super::{Context, Writing, catalog, names, parents, repack, upload};
 use crate::config::Check;
 use crate::database::connect::open_for_reading;
-use crate::database::raw_files;
 use crate::database::source::PageSource;
 use crate::error::{Code, Error, Result, fail};
 use crate::failpoint;
@@ -167,20 +166,9 @@ pub(crate) struct New {
 
 /// Captures, verifies and publishes; the packs of a failed attempt are left to [`clean_up`].
 pub(crate) fn make(context: &Context, database: &Path, identity: &Identity, heads: &[Head], new: New) -> Result<Head> {
-    let captured = capture_twice(context, database, &parents::of(context, database, identity, heads)?)?;
+    let captured = capture::twice(context, database, &parents::of(context, database, identity, heads)?)?;
     let lineage = parents::lineage(context, identity, &captured)?;
     publish(context, database, identity, lineage, captured, new)
-}
-
-/// That the database is damaged counts when it shows again, and when it is no error of the disk.
-fn capture_twice(context: &Context, database: &Path, parents: &[&Head]) -> Result<Captured> {
-    match capture(context, database, parents.iter().copied()) {
-        Err(error) if error.code.is_damage() => {
-            raw_files::check_readable(database)?;
-            capture(context, database, parents.iter().copied())
-        }
-        captured => captured,
-    }
 }
 
 /// As [`make`], read through a connection that is there already. Returns the version of the data

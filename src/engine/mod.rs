@@ -36,6 +36,7 @@ mod prune;
 mod recorder;
 mod recovery;
 mod repack;
+mod replace;
 mod rescue;
 mod reset;
 mod restore;

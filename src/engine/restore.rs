@@ -13,15 +13,15 @@ use uuid::Uuid;
 use super::capture::identity;
 use super::catalog::{self, Journal};
 use super::find::{Found, find};
-use super::overwrite::{Only, Overwritten, check_link};
+use super::overwrite::{Only, Overwritten};
+use super::replace::{exchange, replace};
 use super::restore_in_place;
 use super::target::{Target, check_restorable};
-use super::{Context, create, export, foreign, left_behind, post_restore, safety};
+use super::{Context, create, export, foreign, left_behind, post_restore};
 use crate::database::check::{self, Judgement};
 use crate::database::offline::Exchange;
 use crate::database::raw_files::file_error;
-use crate::database::target::ReplaceReason;
-use crate::database::{gate, image, one_file, rows};
+use crate::database::{gate, image, rows};
 use crate::error::{Code, Result, fail};
 use crate::failpoint;
 use crate::record::{Record, RestoreStatus};
@@ -195,75 +195,12 @@ fn new_file(context: &Context, database: &Path, target: &mut Target, entry: &mut
     Ok(())
 }
 
-/// Replaces a file that cannot be rewritten in place; refused while anybody has it open. Whether it was what `only`
-/// says.
-fn replace(
+pub(super) fn assemble(
     context: &Context,
     database: &Path,
-    only: Only,
     target: &mut Target,
-    entry: &mut Restore,
-    reason: ReplaceReason,
-) -> Result<bool> {
-    let file = assemble(context, database, target, entry)?;
-    entry.was_wal = one_file::is_wal(database)?;
-    entry.save(&context.repository)?;
-    failpoint::reached("restore.before-replace")?;
-    let is_readable = reason != ReplaceReason::UnreadableHeader;
-    let replaced = Exchange::of_existing(file, database, is_readable, context.deadline())
-        .and_then(|planned| exchange_as_it_is_now(context, database, only, planned, entry));
-    if !matches!(replaced, Ok(true))
-        && entry.was_wal
-        && let Err(error) = one_file::return_to_wal(database, context.deadline())
-    {
-        tracing::warn!(reason = %error, "the database could not be put back into WAL mode");
-    }
-    if !replaced? {
-        if let Some(safety) = entry.safety {
-            context.repository.remove_manifest(safety)?;
-        }
-        return Ok(false);
-    }
-    let aside: Vec<_> = entry.moved.iter().map(|moved| moved.to.display().to_string()).collect();
-    tracing::warn!(reason = ?reason, aside = ?aside, "the database file was replaced; the old files are kept aside");
-    Ok(true)
-}
-
-/// Somebody may have written since the safety snapshot was made: the image was assembled in between, without a lock.
-fn exchange_as_it_is_now(
-    context: &Context,
-    database: &Path,
-    only: Only,
-    planned: Exchange,
-    entry: &mut Restore,
-) -> Result<bool> {
-    check_link(context, database)?;
-    let Some(lock) = planned.lock() else {
-        // Nobody can look into it, so it is no empty database, nor the one that was judged.
-        return match only.may_be_unreadable() {
-            true => exchange(context, planned, entry).map(|()| true),
-            false => Ok(false),
-        };
-    };
-    if matches!(only, Only::Empty) && !lock.is_empty(&context.config.core_tables)? {
-        return Ok(false);
-    }
-    if let Some(before) = entry.safety {
-        let safety = safety::complete_alone(context, database, lock, before)?;
-        entry.safety = Some(safety.head.id);
-        // Page 1 tells of the journal mode, which is another one by now where it was WAL.
-        if let Only::Judged(Some(judged)) = only
-            && !entry.was_wal
-            && safety.table.list_hash()? != judged
-        {
-            return Ok(false);
-        }
-    }
-    lock.check_not_moved()?;
-    exchange(context, planned, entry).map(|()| true)
-}
-
-fn assemble(context: &Context, database: &Path, target: &mut Target, entry: &Restore) -> Result<NamedTempFile> {
+    entry: &Restore,
+) -> Result<NamedTempFile> {
     let folder = database.parent().unwrap_or(Path::new("/"));
     let prefix = assembled_prefix(entry);
     let file = export::assemble(context, target, folder, &prefix, |error| {
@@ -271,15 +208,6 @@ fn assemble(context: &Context, database: &Path, target: &mut Target, entry: &Res
     })?;
     context.host.check_alive()?;
     Ok(file)
-}
-
-/// Writes down what is moved and published, then does it.
-fn exchange(context: &Context, planned: Exchange, entry: &mut Restore) -> Result<()> {
-    entry.moved = planned.moves().to_vec();
-    entry.published = Some(planned.published().clone());
-    entry.save(&context.repository)?;
-    failpoint::reached("restore.before-exchange")?;
-    planned.carry_out()
 }
 
 /// The outcome goes into the journal, then the table is made to mirror the repository again. The restore
