@@ -36,7 +36,7 @@ const names = (database) => database.snapshots.map(({ name }) => name);
 /** A row of another's snapshot is there only when it came with a copied file, or was restored on purpose. */
 function assertOwnRows(world, database) {
   const rows = world.rows(database.host, database.slot);
-  const isExpected = (row) => names(database).includes(row) || database.brought.has(row);
+  const isExpected = (row) => database.made.has(row) || database.brought.has(row);
   const foreign = rows.filter((row) => !isExpected(row));
   assert.deepEqual(foreign, [], `rows of other databases' snapshots in the table of ${database.slot}`);
 }
@@ -45,6 +45,7 @@ async function create(model, world, database) {
   const name = model.newName();
   const { snapshot } = await world.writer(database.host, database.slot).createSnapshot(name);
   database.snapshots.push({ name, id: snapshot.id, value: database.value });
+  database.made.add(name);
   assertOwnRows(world, database);
 }
 
@@ -109,13 +110,14 @@ const commands = [
   command('create by a link', [index], {
     check: chosen,
     run: async (model, world, at) => {
-      const { host, slot, value, snapshots } = chosen(model, at);
+      const { host, slot, value, snapshots, made } = chosen(model, at);
       const name = model.newName();
       world.link(host, slot, LINK);
       const { snapshot } = await world.writer(host, LINK).createSnapshot(name);
       world.lose(host, LINK);
       // A link to a database that is known by its own name is another way to it.
       snapshots.push({ name, id: snapshot.id, value });
+      made.add(name);
     },
   }),
   command('move the folder', [fc.constantFrom(...HOSTS)], {

@@ -39,7 +39,15 @@ class Model {
       Object.assign(known, { value, beforeRestore: undefined });
       return known;
     }
-    const made = { host, slot, value, snapshots: [], brought: new Set(), beforeRestore: undefined };
+    const made = {
+      host,
+      slot,
+      value,
+      snapshots: [],
+      made: new Set(),
+      brought: new Set(),
+      beforeRestore: undefined,
+    };
     this.databases.set(`${host} ${slot}`, made);
     return made;
   }
