@@ -223,6 +223,9 @@ const commands = [
       } else {
         // It may begin as a copy of the only other one of its name; that makes it no other database.
         database.value = world.read(database.host, database.slot);
+        if (database.value !== null) {
+          for (const row of world.rows(database.host, database.slot)) database.brought.add(row);
+        }
       }
       database.beforeRestore = undefined;
     },
