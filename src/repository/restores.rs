@@ -39,11 +39,10 @@ pub(crate) struct Restore {
     pub(crate) database: std::path::PathBuf,
     /// What the database held before; `None` when there was none.
     pub(crate) safety: Option<Uuid>,
-    /// Device and inode of the file before; `None`: it did not exist. A new file has others, so
-    /// they tell whether a restore that was cut off had published it.
+    /// Device and inode of the file before. Nothing is concluded from it any more, nor from the next: an earlier version
+    /// that shares the repository cannot read an entry without them.
     pub(crate) identity_before: Option<(u64, u64)>,
-    /// Schema cookie before; the transaction of a restore in place raises it, so it tells whether
-    /// that had committed. `None`: it could not be read.
+    /// Schema cookie before.
     pub(crate) cookie_before: Option<u32>,
     /// The cookie that the transaction sets. It is drawn for this restore, so finding it proves the commit.
     #[serde(default)]
